@@ -1,0 +1,56 @@
+# Each target sets up what it needs: python3 (>= 3.11) and make are enough.
+VENV ?= .venv
+BIN := $(VENV)/bin
+EXTRAS := embedded,docker,xdist
+ROWS ?= 1000
+WORKERS ?= 2
+
+.PHONY: certify test unit real selfcheck lint types format bench clean help
+
+help:                ## List the targets
+	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
+
+certify: $(VENV)/.run ## Certify the reference engine on services that start here, without Docker
+	$(BIN)/pytest --dpone-profile=local_live --dpone-rows=$(ROWS) -n $(WORKERS)
+
+test: $(VENV)/.dev   ## Run all tests that this machine can run, and say what it could not
+	$(BIN)/pytest -n $(WORKERS)
+
+unit: $(VENV)/.dev   ## Run the tests that need no service
+	$(BIN)/pytest -n $(WORKERS) -m "not real"
+
+real: $(VENV)/.dev   ## Run the tests that need services
+	$(BIN)/pytest -n $(WORKERS) -m real
+
+selfcheck: $(VENV)/.run ## Break the reference engine in many ways; each break must be seen
+	$(BIN)/pytest --dpone-selfcheck -n $(WORKERS)
+
+lint: $(VENV)/.dev   ## ruff, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(VENV)/.dev  ## mypy --strict
+	$(BIN)/mypy
+
+format: $(VENV)/.dev ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev  ## Print the speeds as ratios measured in one run
+	$(BIN)/python benchmarks/run.py
+
+clean:               ## Remove the virtual environment and what runs left
+	rm -rf $(VENV) test_artifacts .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(BIN)/python:
+	python3 -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/.run: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[$(EXTRAS)]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/.run
+	$(BIN)/python -m pip install --quiet --group dev
+	@touch $@

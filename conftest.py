@@ -1,0 +1,15 @@
+"""With a profile or a selfcheck this project certifies: the packaged suite runs, and its own tests stay aside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+OWN_TESTS = Path(__file__).parent / "tests"
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """`make test` runs the project's own tests; `make certify` and `make selfcheck` don't mix them in."""
+    certifies = config.getoption("--dpone-profile", None) or config.getoption("--dpone-selfcheck", None)
+    return True if certifies and collection_path == OWN_TESTS else None

@@ -1,0 +1,34 @@
+"""The arguments of `pytest-dpone`."""
+
+from __future__ import annotations
+
+import argparse
+
+FORMATS = ("text", "json", "markdown")
+SERVED = ("postgres", "clickhouse", "s3")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser; `command` names what was asked for. Wrong use ends with exit status 4."""
+    parser = _Parser(prog="pytest-dpone", description="Look at the matrix, the contracts and the services.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    matrix = commands.add_parser("matrix", help="list the planned and the excluded cases")
+    _add_format(matrix)
+    for name in ("case", "source", "sink", "strategy"):
+        matrix.add_argument(f"--{name}", action="append", default=[], metavar="GLOB", help=f"only this {name}")
+    _add_format(commands.add_parser("contracts", help="list what each family may do to a value"))
+    _add_format(commands.add_parser("doctor", help="say which services could run here, and what is missing"))
+    serve = commands.add_parser("serve", help="run an embedded service until Ctrl-C, and print its address")
+    serve.add_argument("service", choices=SERVED)
+    return parser
+
+
+def _add_format(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--format", choices=FORMATS, default="text", help="default: text")
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse says 2 for wrong use; here 2 means inconclusive."""
+
+    def exit(self, status: int = 0, message: str | None = None) -> None:  # type: ignore[override]
+        super().exit(4 if status == 2 else status, message)

@@ -1,0 +1,104 @@
+"""The commands: each takes the parsed arguments, prints, and returns the exit status."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import secrets
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+    from ..services.stack import Stack
+
+Rows = Sequence[Sequence[str]]
+
+
+def matrix(arguments: argparse.Namespace) -> int:
+    """List the cases of the shipped families; families that a conftest adds are known to pytest only."""
+    from ..core.registry import default_registry
+    from ..run.plan import make_plan
+
+    plan = make_plan(
+        default_registry(),
+        cases=arguments.case,
+        sources=arguments.source,
+        sinks=arguments.sink,
+        strategies=arguments.strategy,
+    )
+    rows = [(case.case_id, "planned", "") for case in plan.scope]
+    if not plan.narrowed:
+        rows += [(row.case.case_id, "excluded", row.reason) for row in plan.matrix.excluded]
+    _show(("case", "status", "reason"), rows, arguments.format)
+    return 0
+
+
+def contracts(arguments: argparse.Namespace) -> int:
+    """List the contracts of the shipped families."""
+    from ..core.contracts import default_contracts
+
+    rows = [
+        (c.family, c.kind, c.feature, c.how, c.rule or c.error, " or ".join(c.native), c.note)
+        for c in default_contracts().rows
+    ]
+    _show(("family", "kind", "feature", "how", "rule or error", "native types", "note"), rows, arguments.format)
+    return 0
+
+
+def doctor(arguments: argparse.Namespace) -> int:
+    """Say for each service how it would be had here; starts no service. Status 1 if none can be had."""
+    from ..core.registry import default_registry
+    from ..services.stack import external_from_environ
+
+    with _stack("doctor", providers={}, external=external_from_environ(os.environ)) as stack:
+        choices = list(stack.choose(default_registry().services).values())
+    rows = [(choice.service, choice.provider or "unavailable", choice.reason) for choice in choices]
+    _show(("service", "provider", "reason"), rows, arguments.format)
+    return 0 if any(choice.provider for choice in choices) else 1
+
+
+def serve(arguments: argparse.Namespace) -> int:
+    """Run an embedded service until Ctrl-C; prints its address, with the password made for this run, on one line."""
+    name = "minio" if arguments.service == "s3" else arguments.service
+    with _stack("serve", providers={name: "embedded"}) as stack:
+        info = stack.ensure([name])[name]
+        print(info.url.get_secret_value(), flush=True)
+        print(f"{info.record.product} {info.record.version}; stop it with Ctrl-C", file=sys.stderr)
+        try:
+            while (end := stack.died(name)) is None:
+                time.sleep(0.5)
+        except KeyboardInterrupt:
+            return 0
+    print(end, file=sys.stderr)
+    return 1
+
+
+def _stack(purpose: str, *, providers: Mapping[str, str], external: Mapping[str, SecretStr] | None = None) -> Stack:
+    from ..services.stack import Stack, StackSettings
+
+    run_id = f"{purpose}{secrets.token_hex(4)}"
+    return Stack.launch(StackSettings(run_id=run_id, providers=providers, external=external or {}))
+
+
+def _show(head: Sequence[str], rows: Rows, form: str) -> None:
+    if form == "json":
+        names = [name.replace(" ", "_") for name in head]
+        print(json.dumps([dict(zip(names, row, strict=True)) for row in rows], ensure_ascii=False, indent=2))
+    elif form == "markdown":
+        from ..report.escape import markdown
+
+        print(f"| {' | '.join(head)} |\n|{'---|' * len(head)}")
+        for row in rows:
+            print(f"| {' | '.join(markdown(cell) for cell in row)} |")
+    else:
+        from ..report.escape import visible
+
+        cells = [[visible(cell) for cell in row] for row in (head, *rows)]
+        widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
+        for row in cells:
+            print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -1,0 +1,202 @@
+"""What each family may do to a value: the one table that the oracle, the catalogs and the docs share (DESIGN §5)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..errors import UsageError
+from .kinds import decimal_of
+
+How = Literal["exact", "widened", "lossy", "rejected"]
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """One family's promise for one kind, or for one feature (class of edge values) of that kind.
+
+    `native`: type names that the family may store the kind in, as its catalog spells them; `{p}` and `{s}` stand for
+    a decimal's precision and scale. The first one is what a source table is created with, if `source` is true.
+    exact: the value comes back as it was. widened: it is stored in a wider type, from which it is recovered exactly.
+    lossy: `rule` (a name in `RULES`) says what it becomes; that is asserted too.
+    rejected: writing it must raise an error whose text matches the pattern `error`.
+    """
+
+    family: str
+    kind: str
+    how: How = "exact"
+    native: tuple[str, ...] = ()
+    source: bool = True
+    feature: str = ""
+    rule: str = ""
+    error: str = ""
+    note: str = ""
+
+
+def _null_list_as_empty(values: pa.Array) -> pa.Array:
+    """NULL arrays become empty arrays."""
+    return pc.if_else(pc.is_null(values), pa.scalar([], values.type), values)
+
+
+RULES: dict[str, Callable[[pa.Array], pa.Array]] = {"null_array_as_empty": _null_list_as_empty}
+
+_INT = {"int16": 0, "int32": 1, "int64": 2}
+
+
+def _integers(family: str, names: tuple[str, str, str]) -> Iterator[Contract]:
+    for kind, position in _INT.items():
+        yield Contract(family, kind, native=names[position:])
+
+
+def _postgres() -> Iterator[Contract]:
+    text = ("text", "character varying")
+    yield Contract("postgres", "bool", native=("boolean",))
+    yield from _integers("postgres", ("smallint", "integer", "bigint"))
+    yield Contract("postgres", "uint64", "widened", ("numeric(20,0)", "numeric"), source=False)
+    yield Contract("postgres", "float32", native=("real", "double precision"))
+    yield Contract("postgres", "float64", native=("double precision",))
+    yield Contract("postgres", "decimal", native=("numeric({p},{s})", "numeric"))
+    yield Contract("postgres", "text", native=text)
+    yield Contract(
+        "postgres", "text", "rejected", feature="nul", error=r"(?i)0x00|NUL|null (byte|character)", note="NUL byte"
+    )
+    yield Contract("postgres", "binary", native=("bytea",))
+    yield Contract("postgres", "date", native=("date",))
+    yield Contract("postgres", "time", native=("time without time zone",))
+    yield Contract("postgres", "timestamp", native=("timestamp without time zone",))
+    yield Contract("postgres", "timestamptz", native=("timestamp with time zone",))
+    yield Contract("postgres", "uuid", native=("uuid", *text))
+    yield Contract("postgres", "json", native=("jsonb", "json", *text), note="compared as JSON values, not as text")
+    yield Contract("postgres", "array<int64>", native=("bigint[]",))
+    yield Contract("postgres", "array<text>", native=("text[]", "character varying[]"))
+
+
+def _clickhouse() -> Iterator[Contract]:
+    range_error = r"(?i)out of (allowed )?(the )?range|OUT_OF_RANGE"
+    yield Contract("clickhouse", "bool", native=("Bool", "UInt8"))
+    yield from _integers("clickhouse", ("Int16", "Int32", "Int64"))
+    yield Contract("clickhouse", "uint64", native=("UInt64",))
+    yield Contract("clickhouse", "float32", native=("Float32", "Float64"))
+    yield Contract("clickhouse", "float64", native=("Float64",))
+    yield Contract("clickhouse", "decimal", native=("Decimal({p}, {s})",))
+    yield Contract("clickhouse", "text", native=("String",))
+    yield Contract("clickhouse", "binary", native=("String",), source=False, note="a String holds any bytes")
+    yield Contract("clickhouse", "date", native=("Date32",))
+    yield Contract(
+        "clickhouse", "time", "widened", ("String", "Time64(6)"), source=False, note="text HH:MM:SS[.ffffff]"
+    )
+    yield Contract("clickhouse", "timestamp", native=("DateTime64(6, 'UTC')", "DateTime64(6)"), source=False)
+    yield Contract("clickhouse", "timestamptz", native=("DateTime64(6, 'UTC')", "DateTime64(6, '*')"))
+    for kind in ("date", "timestamp", "timestamptz"):
+        for feature in ("before_1900", "after_2299"):
+            yield Contract(
+                "clickhouse", kind, "rejected", feature=feature, error=range_error, note="range is 1900 to 2299"
+            )
+    yield Contract("clickhouse", "uuid", native=("UUID", "String"))
+    yield Contract("clickhouse", "json", "widened", ("String", "JSON"), source=False, note="compared as JSON values")
+    for kind, native in (("array<int64>", "Array(Nullable(Int64))"), ("array<text>", "Array(Nullable(String))")):
+        yield Contract("clickhouse", kind, native=(native,))
+        yield Contract(
+            "clickhouse", kind, "lossy", feature="null_array", rule="null_array_as_empty", note="arrays are never NULL"
+        )
+
+
+def _minio() -> Iterator[Contract]:
+    text = ("string", "large_string", "string_view")
+    yield Contract("minio", "bool", native=("bool",))
+    yield from _integers("minio", ("int16", "int32", "int64"))
+    yield Contract("minio", "uint64", native=("uint64",))
+    yield Contract("minio", "float32", native=("float", "double"))
+    yield Contract("minio", "float64", native=("double",))
+    yield Contract("minio", "decimal", native=("decimal128({p}, {s})",))
+    yield Contract("minio", "text", native=text)
+    yield Contract("minio", "binary", native=("binary", "large_binary"))
+    yield Contract("minio", "date", native=("date32[day]",))
+    yield Contract("minio", "time", native=("time64[us]",))
+    yield Contract("minio", "timestamp", native=("timestamp[us]",))
+    yield Contract("minio", "timestamptz", native=("timestamp[us, tz=UTC]",))
+    yield Contract("minio", "uuid", native=(*text, "fixed_size_binary[16]", "extension<arrow.uuid>"))
+    yield Contract("minio", "json", native=(*text, "extension<arrow.json>"), note="compared as JSON values")
+    yield Contract("minio", "array<int64>", native=("list<*: int64>",))
+    yield Contract("minio", "array<text>", native=("list<*: string>",))
+
+
+@dataclass(frozen=True, slots=True)
+class Contracts:
+    """A table of contracts with look-ups. `default_contracts()` is the shipped one."""
+
+    rows: tuple[Contract, ...]
+
+    def find(self, family: str, kind: str, feature: str = "") -> Contract | None:
+        """The contract of `family` for `kind`; with a feature the feature's own row, else the kind's."""
+        plain = "decimal" if decimal_of(kind) else kind
+        best: Contract | None = None
+        for row in self.rows:
+            if row.family == family and row.kind == plain:
+                if feature and row.feature == feature:
+                    return row
+                if not row.feature:
+                    best = row
+        return best
+
+    def is_source_kind(self, family: str, kind: str) -> bool:
+        """If `family` has a native type for `kind`, so that a source table can have such a column."""
+        found = self.find(family, kind)
+        return found is not None and found.source
+
+    def native_type(self, family: str, kind: str) -> str:
+        """The type that a source table of `family` declares for `kind`; raises `UsageError` if it has none."""
+        found = self.find(family, kind)
+        if found is None or not found.source:
+            raise UsageError(
+                f"{family} has no native type for {kind}", hint="the dataset leaves such columns out for this source"
+            )
+        return _spell(found.native[0], kind)
+
+    def holds(self, family: str, kind: str, feature: str) -> bool:
+        """If a table of `family` can hold such a value as it is: neither rejected nor changed."""
+        found = self.find(family, kind, feature)
+        return found is not None and found.how in ("exact", "widened")
+
+    def accepts(self, family: str, kind: str, native: str) -> bool:
+        """If a sink column of `family` with the type `native` keeps the contract of `kind`.
+
+        A decimal may also be stored with more digits on both sides of the point.
+        """
+        found = self.find(family, kind)
+        if found is None:
+            return False
+        if any(_matches(_spell(pattern, kind), native) for pattern in found.native):
+            return True
+        return _wider_decimal(kind, native)
+
+
+def _spell(pattern: str, kind: str) -> str:
+    if decimal := decimal_of(kind):
+        return pattern.replace("{p}", str(decimal[0])).replace("{s}", str(decimal[1]))
+    return pattern
+
+
+def _matches(pattern: str, native: str) -> bool:
+    return re.fullmatch(re.escape(pattern).replace(r"\*", ".*"), native) is not None
+
+
+def _wider_decimal(kind: str, native: str) -> bool:
+    wanted = decimal_of(kind)
+    found = re.fullmatch(r"(?:numeric|Decimal|decimal128|decimal256)\((\d+),\s*(\d+)\)", native)
+    if wanted is None or found is None:
+        return False
+    precision, scale = int(found[1]), int(found[2])
+    return scale >= wanted[1] and precision - scale >= wanted[0] - wanted[1]
+
+
+@cache
+def default_contracts() -> Contracts:
+    """The contracts of the shipped families."""
+    return Contracts((*_postgres(), *_clickhouse(), *_minio()))

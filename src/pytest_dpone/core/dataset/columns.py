@@ -1,0 +1,89 @@
+"""Which columns a dataset has: a table of name, kind and share of NULLs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..contracts import Contracts
+from ..kinds import Field, TableSchema
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A payload column: `nulls` is the share of NULLs in per mille."""
+
+    name: str
+    kind: str
+    nulls: int
+
+
+ROLES = (
+    Field("id", "int64", nullable=False),
+    Field("updated_at", "timestamptz", nullable=False),
+    Field("business_date", "date", nullable=False),
+    Field("revision", "int64", nullable=False),
+)
+"""Key, cursor, partition column, and a number that grows with each change of a row."""
+
+LONGEST_NAME = "column_with_a_name_of_exactly_sixty_three_bytes_which_is_the_mx"
+
+_NAMES = (
+    Column("from", "text", 250),
+    Column("select", "text", 500),
+    Column("Order", "text", 0),
+    Column("order", "text", 0),
+    Column("a b", "text", 250),
+    Column('quo"te', "text", 250),
+    Column("back`tick", "int32", 250),
+    Column("per%cent", "text", 250),
+    Column("имя", "text", 250),
+    Column(LONGEST_NAME, "text", 900),
+)
+
+_KINDS = (
+    ("flag", "bool"),
+    ("small", "int16"),
+    ("medium", "int32"),
+    ("large", "int64"),
+    ("huge", "uint64"),
+    ("ratio", "float32"),
+    ("score", "float64"),
+    ("amount", "decimal(38,10)"),
+    ("price", "decimal(18,4)"),
+    ("note", "text"),
+    ("blob", "binary"),
+    ("day", "date"),
+    ("clock", "time"),
+    ("wall", "timestamp"),
+    ("instant", "timestamptz"),
+    ("token", "uuid"),
+    ("doc", "json"),
+    ("numbers", "array<int64>"),
+    ("tags", "array<text>"),
+)
+
+STANDARD = tuple(Column(f"{name}_{nulls}", kind, nulls * 10) for name, kind in _KINDS for nulls in (25, 90)) + _NAMES
+"""Every kind twice, with 25 % and 90 % NULLs, and the names that break careless SQL."""
+
+NARROW = (
+    Column("medium", "int32", 0),
+    Column("large", "int64", 0),
+    Column("score", "float64", 250),
+    Column("amount", "decimal(18,4)", 0),
+    Column("note", "text", 250),
+    Column("flag", "bool", 0),
+)
+"""With the four roles ten columns: for benchmarks."""
+
+
+def schema_for(columns: tuple[Column, ...], *, source: str, contracts: Contracts) -> TableSchema:
+    """The columns that `source` has a native type for, behind the roles. NULL arrays only where the source has them."""
+    fields = list(ROLES)
+    for column in columns:
+        if not contracts.is_source_kind(source, column.kind):
+            continue
+        nullable = column.nulls > 0
+        if column.kind.startswith("array"):
+            nullable = nullable and contracts.holds(source, column.kind, "null_array")
+        fields.append(Field(column.name, column.kind, nullable=nullable))
+    return TableSchema(tuple(fields))

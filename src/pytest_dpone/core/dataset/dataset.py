@@ -1,0 +1,288 @@
+"""The dataset of one case: S0, S1, the commits between them, and the values that the sink must refuse."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..contracts import Contracts
+from ..kinds import Field, TableSchema, arrow_type
+from .change import Commit, Counts, Fate, plan_counts
+from .columns import NARROW, ROLES, STANDARD, schema_for
+from .values import arange, edges_of, mix, plain_values, remainder, salt, u64
+
+WATERMARK = dt.datetime(2024, 3, 31, 12, tzinfo=dt.UTC)
+"""The greatest cursor of S0. Several rows share it."""
+
+_SECOND, _DAY = 1_000_000, 86_400_000_000
+_TIE_EVERY = 61
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetSpec:
+    """What decides a dataset. `rows` is S0's count, ≥ 1; `kind` empty has no row in S0, single has one."""
+
+    seed: int
+    rows: int
+    change_ratio: float = 0.2
+    delete_ratio: float = 0.05
+    kind: Literal["standard", "narrow", "empty", "single"] = "standard"
+    batch_rows: int = 65_536
+
+    @property
+    def rows_before(self) -> int:
+        """Rows of S0."""
+        return {"empty": 0, "single": 1}.get(self.kind, self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A value that the source holds and the sink must refuse with an error that matches `error`."""
+
+    kind: str
+    feature: str
+    error: str
+    schema: TableSchema
+    rows: pa.RecordBatch
+
+
+class Dataset:
+    """Rows of a route `source` → `sink`, a pure function of the spec and the contracts.
+
+    All batches are in the canonical Arrow types of `schema` and in the order of the key.
+    """
+
+    def __init__(self, spec: DatasetSpec, *, source: str, sink: str, contracts: Contracts) -> None:
+        self.spec, self.source, self.sink, self.contracts = spec, source, sink, contracts
+        columns = NARROW if spec.kind == "narrow" else STANDARD
+        self.schema = schema_for(columns, source=source, contracts=contracts)
+        self._nulls = {c.name: c.nulls for c in columns}
+
+    @cached_property
+    def counts(self) -> Counts:
+        """How many rows the change inserts, updates and deletes."""
+        return plan_counts(
+            self.spec.rows_before, change_ratio=self.spec.change_ratio, delete_ratio=self.spec.delete_ratio
+        )
+
+    @property
+    def rows_after(self) -> int:
+        """Rows of S1."""
+        return self.spec.rows_before - self.counts.delete + self.counts.inserted
+
+    def before(self) -> Iterator[pa.RecordBatch]:
+        """S0 in batches; no batch if it has no row."""
+        for start, stop in self._ranges(0, self.spec.rows_before):
+            yield self._old(start, stop)
+
+    def after(self) -> Iterator[pa.RecordBatch]:
+        """S1 in batches; no batch if it has no row."""
+        first = self.spec.rows_before
+        for start, stop in self._ranges(0, first):
+            if (kept := self._new(start, stop)).num_rows:
+                yield kept
+        for start, stop in self._ranges(first, first + self.counts.inserted):
+            yield self._inserts(start, stop)
+
+    def slices(self) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:
+        """(S0, S1) of one range of keys after the other, ascending; a row that both have is in the same pair."""
+        first = self.spec.rows_before
+        for start, stop in self._ranges(0, first):
+            yield self._old(start, stop), self._new(start, stop)
+        for start, stop in self._ranges(first, first + self.counts.inserted):
+            yield self._old(start, start), self._inserts(start, stop)
+
+    def _ranges(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
+        for low in range(start, stop, self.spec.batch_rows):
+            yield low, min(low + self.spec.batch_rows, stop)
+
+    def commits(self) -> tuple[Commit, ...]:
+        """The change as three commits: deletes and half of the updates; the rest and the inserts; what comes late.
+
+        The key that is deleted and inserted again goes in the first commit and returns in the second.
+        """
+        halves = self._keys_with(Fate.UPDATE)
+        half = (len(halves) + 1) // 2
+        gone = self._keys_with(Fate.DELETE) + self._keys_with(Fate.REINSERT)
+        return (
+            self._commit(deletes=gone, updates=halves[:half]),
+            self._commit(
+                updates=halves[half:] + self._keys_with(Fate.UPDATE_AT_TIE),
+                inserts=self._keys_with(Fate.REINSERT)
+                + self._new_keys_with(Fate.INSERT)
+                + self._new_keys_with(Fate.INSERT_AT_TIE),
+            ),
+            self._commit(updates=self._keys_with(Fate.UPDATE_LATE), inserts=self._new_keys_with(Fate.INSERT_LATE)),
+        )
+
+    def rejections(self, *, all_values: bool) -> Iterator[Rejection]:
+        """One row per value that the source holds and the sink must refuse; else the first of each class only."""
+        for kind in dict.fromkeys(f.kind for f in self.schema.fields):
+            seen: set[str] = set()
+            for edge in edges_of(kind):
+                if not edge.feature or (edge.feature in seen and not all_values):
+                    continue
+                contract = self.contracts.find(self.sink, kind, edge.feature)
+                held = self.contracts.holds(self.source, kind, edge.feature)
+                if held and contract is not None and contract.how == "rejected":
+                    seen.add(edge.feature)
+                    yield self._rejection(kind, edge.feature, contract.error, edge.value)
+
+    def _rejection(self, kind: str, feature: str, error: str, value: object) -> Rejection:
+        schema = TableSchema((*ROLES, Field("value", kind, nullable=False)))
+        roles = [self._role(field, arange(1, 2), _fates_array(bytes([Fate.KEEP]))) for field in ROLES]
+        values = pa.array([value], arrow_type(kind))
+        return Rejection(kind, feature, error, schema, pa.record_batch([*roles, values], schema=schema.arrow()))
+
+    @cached_property
+    def _fates(self) -> bytes:
+        """The fate of each row of S0, by position."""
+        fates = bytearray(self.spec.rows_before)
+        counts = self.counts
+        drawn = (
+            (Fate.UPDATE, counts.update),
+            (Fate.UPDATE_AT_TIE, counts.update_at_tie),
+            (Fate.UPDATE_LATE, counts.update_late),
+            (Fate.DELETE, counts.delete),
+            (Fate.REINSERT, counts.reinsert),
+        )
+        bits = mix(arange(0, len(fates)).view(pa.uint64()), salt(self.spec.seed, "fates"))
+        order = pc.array_sort_indices(bits).slice(0, counts.touched).to_pylist()
+        position = 0
+        for fate, count in drawn:
+            for index in order[position : position + count]:
+                fates[index] = fate
+            position += count
+        return bytes(fates)
+
+    @cached_property
+    def _new_fates(self) -> bytes:
+        counts = self.counts
+        return (
+            bytes([Fate.INSERT]) * counts.insert
+            + bytes([Fate.INSERT_AT_TIE]) * counts.insert_at_tie
+            + bytes([Fate.INSERT_LATE]) * counts.insert_late
+        )
+
+    def _keys_with(self, fate: Fate) -> list[int]:
+        return [index + 1 for index, found in enumerate(self._fates) if found == fate]
+
+    def _new_keys_with(self, fate: Fate) -> list[int]:
+        first = self.spec.rows_before
+        return [first + index + 1 for index, found in enumerate(self._new_fates) if found == fate]
+
+    def _fate_of(self, key: int) -> int:
+        first = self.spec.rows_before
+        return self._fates[key - 1] if key <= first else self._new_fates[key - 1 - first]
+
+    def _commit(
+        self, *, deletes: Sequence[int] = (), updates: Sequence[int] = (), inserts: Sequence[int] = ()
+    ) -> Commit:
+        gone = pa.table([pa.array(sorted(deletes), pa.int64())], schema=pa.schema([self.schema.arrow().field("id")]))
+        return Commit(gone, self._changed(sorted(updates)), self._changed(sorted(inserts)))
+
+    def _changed(self, keys: list[int]) -> pa.Table:
+        fates = bytes(self._fate_of(key) for key in keys)
+        return pa.Table.from_batches([self._rows(pa.array(keys, pa.int64()), fates)])
+
+    def _old(self, start: int, stop: int) -> pa.RecordBatch:
+        return self._rows(arange(start + 1, stop + 1), bytes(stop - start))
+
+    def _new(self, start: int, stop: int) -> pa.RecordBatch:
+        fates = self._fates[start:stop]
+        kept = pc.not_equal(_fates_array(fates), pa.scalar(Fate.DELETE, pa.int8()))
+        return self._rows(arange(start + 1, stop + 1).filter(kept), fates.replace(bytes([Fate.DELETE]), b""))
+
+    def _inserts(self, start: int, stop: int) -> pa.RecordBatch:
+        first = self.spec.rows_before
+        return self._rows(arange(start + 1, stop + 1), self._new_fates[start - first : stop - first])
+
+    def _rows(self, keys: pa.Array, fates: bytes) -> pa.RecordBatch:
+        """Whole rows with these keys and fates; KEEP gives the row as it is in S0."""
+        numbers, fate = _numbers(keys, _fates_array(fates)), _fates_array(fates)
+        columns = [
+            self._role(field, keys, fate) if field in ROLES else self._payload(field, numbers)
+            for field in self.schema.fields
+        ]
+        return pa.record_batch(columns, schema=self.schema.arrow())
+
+    def _role(self, field: Field, keys: pa.Array, fates: pa.Array) -> pa.Array:
+        if field.name == "id":
+            return keys
+        if field.name == "revision":
+            return _REVISION.take(fates)
+        bits = mix(_numbers(keys, fates), salt(self.spec.seed, field.name))
+        if field.name == "business_date":
+            first = pa.scalar((dt.date(2024, 1, 1) - dt.date(1970, 1, 1)).days, pa.int32())
+            return pc.add(pc.cast(remainder(bits, 12), pa.int32()), first).view(pa.date32())
+        return self._cursors(keys, fates, bits)
+
+    def _cursors(self, keys: pa.Array, fates: pa.Array, bits: pa.Array) -> pa.Array:
+        """Old rows lie up to 29 days below the watermark or on it, changed rows above, on it (ties) or below (late)."""
+        watermark = pa.scalar(int(WATERMARK.timestamp()) * _SECOND, pa.int64())
+        spread = pc.cast(remainder(bits, 29 * _DAY), pa.int64())
+        kind = _CURSOR.take(fates)
+        on_tie = pc.and_(
+            pc.equal(kind, _OLD), pc.equal(remainder(pc.subtract(keys.view(pa.uint64()), u64(1)), _TIE_EVERY), u64(0))
+        )
+        offset = pc.case_when(
+            pc.make_struct(on_tie, pc.equal(kind, _OLD), pc.equal(kind, _TIE), pc.equal(kind, _LATE)),
+            pa.scalar(0, pa.int64()),
+            pc.subtract(pa.scalar(-_SECOND, pa.int64()), spread),
+            pa.scalar(0, pa.int64()),
+            pa.scalar(-_SECOND // 2, pa.int64()),
+            pc.add(pa.scalar(_SECOND, pa.int64()), spread),
+        )
+        return pc.add(watermark, offset).view(arrow_type("timestamptz"))
+
+    def _payload(self, field: Field, numbers: pa.Array) -> pa.Array:
+        """Plain values, an eighth of them edge values, and NULLs by the column's share."""
+        bits = mix(numbers, salt(self.spec.seed, field.name, field.kind))
+        dice = mix(bits, 3)
+        plain = plain_values(field.kind, bits)
+        edges = self._edges[field.kind]
+        is_edge = pc.equal(pc.bit_wise_and(dice, u64(7)), u64(0))
+        which = pc.add(pc.cast(remainder(pc.shift_right(dice, u64(32)), len(edges)), pa.int64()), len(numbers))
+        picks = pc.if_else(is_edge, which, arange(0, len(numbers)))
+        if field.nullable:
+            null = pc.less(remainder(pc.shift_right(dice, u64(8)), 1000), u64(self._nulls[field.name]))
+            picks = pc.if_else(null, pa.scalar(None, pa.int64()), picks)
+        return pa.concat_arrays([plain, edges]).take(picks)
+
+    @cached_property
+    def _edges(self) -> dict[str, pa.Array]:
+        """Per kind the edge values that both ends hold, or that the sink changes by a declared rule."""
+        usable = {
+            kind: [edge.value for edge in edges_of(kind) if self._usable(kind, edge.feature, edge.value)]
+            for kind in dict.fromkeys(f.kind for f in self.schema.fields)
+        }
+        return {kind: pa.array(values, arrow_type(kind)) for kind, values in usable.items()}
+
+    def _usable(self, kind: str, feature: str, value: object) -> bool:
+        if value is None:
+            return False  # NULLs come by the column's share
+        contract = self.contracts.find(self.sink, kind, feature)
+        return self.contracts.holds(self.source, kind, feature) and contract is not None and contract.how != "rejected"
+
+
+def _fates_array(fates: bytes) -> pa.Array:
+    return pa.Array.from_buffers(pa.int8(), len(fates), [None, pa.py_buffer(fates)])
+
+
+def _numbers(keys: pa.Array, fates: pa.Array) -> pa.Array:
+    """What a row's values depend on: its key and its revision, as one uint64."""
+    revisions = _REVISION.take(fates).view(pa.uint64())
+    return pc.add(keys.view(pa.uint64()), pc.multiply(revisions, u64(1 << 48)))
+
+
+_OLD, _NEW, _TIE, _LATE = (pa.scalar(i, pa.int8()) for i in range(4))
+_CURSOR = pa.array([0, 1, 2, 3, 1, 1, 1, 2, 3], pa.int8())
+"""By fate: where the row's cursor lies: old, new, on the tie, late."""
+_REVISION = pa.array([0, 1, 1, 1, 1, 2, 1, 1, 1], pa.int64())
+"""By fate: the row's revision in S1."""

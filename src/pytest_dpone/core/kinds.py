@@ -1,0 +1,77 @@
+"""The logical types of dataset columns and their canonical Arrow types."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from ..errors import UsageError
+
+_ARROW: dict[str, pa.DataType] = {
+    "bool": pa.bool_(),
+    "int16": pa.int16(),
+    "int32": pa.int32(),
+    "int64": pa.int64(),
+    "uint64": pa.uint64(),
+    "float32": pa.float32(),
+    "float64": pa.float64(),
+    "text": pa.string(),
+    "binary": pa.binary(),
+    "date": pa.date32(),
+    "time": pa.time64("us"),
+    "timestamp": pa.timestamp("us"),
+    "timestamptz": pa.timestamp("us", tz="UTC"),
+    "uuid": pa.string(),
+    "json": pa.string(),
+    "array<int64>": pa.list_(pa.int64()),
+    "array<text>": pa.list_(pa.string()),
+}
+_DECIMAL = re.compile(r"decimal\((\d+),(\d+)\)")
+
+
+def decimal_of(kind: str) -> tuple[int, int] | None:
+    """(precision, scale) of a kind such as `decimal(38,10)`, or None for another kind."""
+    found = _DECIMAL.fullmatch(kind)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def arrow_type(kind: str) -> pa.DataType:
+    """The canonical Arrow type of `kind`. `uuid` is lower-case text, `json` its text, `timestamptz` in UTC."""
+    if decimal := decimal_of(kind):
+        return pa.decimal128(*decimal)
+    try:
+        return _ARROW[kind]
+    except KeyError:
+        raise UsageError(f"unknown kind {kind!r}", hint=f"kinds are {', '.join(_ARROW)} and decimal(p,s)") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A column of a dataset: its name as the user's database would have it, its kind, and if NULL may occur."""
+
+    name: str
+    kind: str
+    nullable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class TableSchema:
+    """The columns of a source table and the roles that strategies need."""
+
+    fields: tuple[Field, ...]
+    key: tuple[str, ...] = ("id",)
+    cursor: str = "updated_at"
+    partition: str = "business_date"
+
+    def arrow(self) -> pa.Schema:
+        """The canonical Arrow schema."""
+        return pa.schema([pa.field(f.name, arrow_type(f.kind), nullable=f.nullable) for f in self.fields])
+
+    def field(self, name: str) -> Field:
+        """The field called `name`; raises KeyError."""
+        for field in self.fields:
+            if field.name == name:
+                return field
+        raise KeyError(name)

@@ -1,0 +1,108 @@
+"""Families and the rules of which combinations make sense; the matrix is a pure function of a registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ..errors import UsageError
+from .model import Case, Strategy
+
+NAME_PATTERN = r"[a-z][a-z0-9]*(_[a-z0-9]+)*"
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """What a route can start or end in.
+
+    `services` are the services that a case of this family needs.
+    `excluded_as_source` and `excluded_as_sink` map a strategy to the reason why the combination makes no sense.
+    `swaps`: a full refresh can replace the sink's content so that a reader sees old or new, never half (DESIGN §4).
+    """
+
+    name: str
+    services: tuple[str, ...] = ()
+    source: bool = True
+    sink: bool = True
+    excluded_as_source: dict[Strategy, str] = field(default_factory=dict)
+    excluded_as_sink: dict[Strategy, str] = field(default_factory=dict)
+    swaps: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Excluded:
+    """A combination that makes no sense, and why. It is listed, and not planned."""
+
+    case: Case
+    reason: str
+
+
+@dataclass(slots=True)
+class Registry:
+    """Families by name, in the order in which they were added. A user's conftest may add its own."""
+
+    families: dict[str, Family] = field(default_factory=dict)
+    services: tuple[str, ...] = ("postgres", "mssql", "clickhouse", "kafka", "schema_registry", "minio")
+    _rules: list[Callable[[Case], str | None]] = field(default_factory=list)
+
+    def add(self, family: Family) -> None:
+        """Add a family. Raises `UsageError` for a name that is taken or can't be part of a case id."""
+        import re
+
+        if not re.fullmatch(NAME_PATTERN, family.name) or "_to_" in f"_{family.name}_":
+            raise UsageError(
+                f"{family.name!r} can't be a family's name",
+                hint="use lower-case letters, digits and single underscores, and not the word `to`",
+            )
+        if family.name in self.families:
+            raise UsageError(f"the family {family.name!r} is registered already", hint="choose another name")
+        self.families[family.name] = family
+
+    def exclude(self, rule: Callable[[Case], str | None]) -> None:
+        """Add a rule that gives a reason for a case that makes no sense, else None. A pure function."""
+        self._rules.append(rule)
+
+    def reason_against(self, case: Case) -> str | None:
+        """Why `case` makes no sense, or None if it is to be planned."""
+        source, sink = self.families[case.source], self.families[case.sink]
+        if reason := source.excluded_as_source.get(case.strategy):
+            return reason
+        if reason := sink.excluded_as_sink.get(case.strategy):
+            return reason
+        return next((reason for rule in self._rules if (reason := rule(case))), None)
+
+
+_NO_XMIN = "xmin is a system column of Postgres"
+_NO_LOG = "it has no change log to capture from"
+
+
+def default_registry() -> Registry:
+    """The six families of DESIGN §1."""
+    xmin, cdc = Strategy.XMIN, Strategy.CDC
+    in_place = "Parquet objects can't be updated in place"
+    in_topic = "a topic has no partitions of rows, intervals or ranges to rewrite"
+    registry = Registry()
+    registry.add(Family("postgres", ("postgres",), swaps=True))
+    registry.add(Family("mssql", ("mssql",), excluded_as_source={xmin: _NO_XMIN}, swaps=True))
+    registry.add(Family("clickhouse", ("clickhouse",), excluded_as_source={xmin: _NO_XMIN, cdc: _NO_LOG}, swaps=True))
+    registry.add(
+        Family(
+            "kafka",
+            ("kafka", "schema_registry"),
+            excluded_as_source={xmin: _NO_XMIN, cdc: "a topic is a log already: its strategies read it from an offset"},
+            excluded_as_sink=dict.fromkeys((Strategy.PARTITION_REPLACE, Strategy.SCD2, Strategy.BACKFILL), in_topic),
+        )
+    )
+    registry.add(
+        Family(
+            "minio",
+            ("minio",),
+            excluded_as_source={xmin: _NO_XMIN, cdc: _NO_LOG},
+            excluded_as_sink=dict.fromkeys(
+                (Strategy.INCREMENTAL_MERGE, Strategy.SNAPSHOT_DIFF, Strategy.SCD2, xmin, cdc), in_place
+            ),
+            swaps=True,
+        )
+    )
+    registry.add(Family("api", (), sink=False, excluded_as_source={xmin: _NO_XMIN, cdc: _NO_LOG}))
+    return registry

@@ -1,0 +1,141 @@
+"""What crosses a process border: jobs, facts, service addresses. JSON, so an engine can be any program."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Literal, Protocol
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
+
+from pydantic import Field, SecretStr
+
+from .model import Case, Frozen, Scalar, ServiceRecord, Strategy
+
+
+def redact(url: str) -> str:
+    """`url` without its user name, password and query: safe for logs and errors."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if ":" in host:
+        host = f"[{host}]"
+    if parts.port:
+        host = f"{host}:{parts.port}"
+    return urlunsplit((parts.scheme, host, parts.path, "", ""))
+
+
+def scrub(text: str, urls: Iterable[SecretStr]) -> str:
+    """`text` with every password, key and secret of `urls` masked, in the forms in which an address may spell them."""
+    for url in urls:
+        parts = urlsplit(url.get_secret_value())
+        for secret in (parts.password, parts.username if parts.scheme.startswith("s3") else None):
+            if secret:
+                for form in {secret, unquote(secret), quote(unquote(secret), safe="")}:
+                    text = text.replace(form, "***")
+    return text
+
+
+class Endpoint(Frozen):
+    """One side of a job.
+
+    `url` forms: `postgresql://user:password@host:port/database`, `clickhouse://user:password@host:port` (HTTP port;
+    `clickhouses://` for TLS), `s3://key:secret@host:port/bucket` (path style HTTP; `s3s://` for TLS;
+    `?region=` optional, default us-east-1).
+    `namespace` is the Postgres schema, ClickHouse database or S3 key prefix that belongs to this side of this case:
+    an engine may create what it needs in there, and nowhere else. `table` is a name inside of it.
+    On MinIO a table is the set of Parquet objects below `{namespace}/{table}/`; see `docs/architecture.md`.
+    """
+
+    family: str
+    url: SecretStr
+    namespace: str
+    table: str
+
+
+class Job(Frozen):
+    """What an engine is asked to move, once. `model_dump_json` masks secrets; `to_json` does not."""
+
+    case_id: str
+    run_id: str
+    strategy: Strategy
+    mode: Literal["load", "reconcile"] = "load"
+    """`reconcile`: snapshot reconciliation, after which the sink equals the source (act 4, DESIGN §3)."""
+    source: Endpoint
+    sink: Endpoint
+    key: tuple[str, ...]
+    cursor: str
+    """Column with the watermark; extraction takes rows with cursor ≥ watermark."""
+    partition: str
+    state_table: str
+    """Name for the engine's state inside the sink's namespace: a table, or an object beside the data."""
+    batch_rows: int = Field(gt=0)
+    options: dict[str, Scalar] = Field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """JSON with the secrets in clear, for the engine's standard input only."""
+        data = json.loads(self.model_dump_json())
+        for side, endpoint in (("source", self.source), ("sink", self.sink)):
+            data[side]["url"] = endpoint.url.get_secret_value()
+        return json.dumps(data, ensure_ascii=False)
+
+
+class RunFacts(Frozen):
+    """What an engine says that it did. Claims: the oracle checks them.
+
+    Counts are rows. `state_before` and `state_after` are the engine's state as canonical text
+    (empty: no state yet); equal texts mean an equal state.
+    """
+
+    read: int = Field(ge=0)
+    written: int = Field(ge=0)
+    inserted: int | None = Field(ge=0, default=None)
+    updated: int | None = Field(ge=0, default=None)
+    deleted: int | None = Field(ge=0, default=None)
+    unchanged: int | None = Field(ge=0, default=None)
+    state_before: str = ""
+    state_after: str = ""
+    seconds: dict[str, float] = Field(default_factory=dict)
+    """Phase name → seconds, e.g. `stage`, `apply`, `state`."""
+
+
+class Support(Frozen):
+    """An engine's answer for one case: supported, or why not."""
+
+    status: Literal["supported", "unsupported", "not implemented yet"]
+    reason: str = ""
+    own_columns: tuple[str, ...] = ()
+    """Globs of columns that the engine adds to the sink, e.g. `_dlt_*`; they are not compared."""
+
+
+SUPPORTED = Support(status="supported")
+
+
+class Engine(Protocol):
+    """The system under test (DESIGN §6)."""
+
+    @property
+    def name(self) -> str:
+        """Short name for reports, e.g. `native`."""
+        ...
+
+    def supports(self, case: Case) -> Support:
+        """Say before any run whether `case` can be moved; a pure function of the case."""
+        ...
+
+    def run(self, job: Job) -> RunFacts:
+        """Move what the job says, once. Raises on failure; never returns facts for a load that did not happen."""
+        ...
+
+
+class ServiceInfo(Frozen):
+    """A running service: its address with credentials, and its publishable record."""
+
+    record: ServiceRecord
+    url: SecretStr
+    log: str = ""
+    """Path of the log file, or empty."""
+
+    def to_json(self) -> str:
+        """JSON with the secret in clear, for the socket between supervisor and workers only."""
+        data = json.loads(self.model_dump_json())
+        data["url"] = self.url.get_secret_value()
+        return json.dumps(data, ensure_ascii=False)

@@ -1,0 +1,308 @@
+"""The parts of which mutants are made: streams, sources and sinks of the native engine, broken in one way each."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..core.wire import Job, RunFacts
+from ..errors import DponeError, EngineFailed, require
+from .native import Counts, NativeEngine, Seams, Sink, Source, State
+
+Batches = Iterator[pa.RecordBatch]
+Change = Callable[[pa.Array], pa.Array]
+
+
+def tapped(stream: Callable[[Batches], Batches]) -> NativeEngine:
+    """The native engine with `stream` between source and sink."""
+    return NativeEngine(Seams(tap=lambda _job, batches: stream(batches)))
+
+
+def changing(applies: Callable[[pa.DataType], bool], change: Change, *, required: bool = False) -> NativeEngine:
+    """The native engine that passes each column of a type that `applies` through `change`; the type stays.
+
+    Columns that must not be NULL are left alone unless `required`: a NULL there is something that a sink refuses.
+    """
+
+    def stream(batches: Batches) -> Batches:
+        for batch in batches:
+            hit = [(required or field.nullable) and applies(field.type) for field in batch.schema]
+            columns = [change(c).cast(c.type) if h else c for c, h in zip(batch.columns, hit, strict=True)]
+            yield pa.RecordBatch.from_arrays(columns, schema=batch.schema)
+
+    return tapped(stream)
+
+
+def without_last_batch(batches: Batches) -> Batches:
+    """All batches but the last."""
+    held: pa.RecordBatch | None = None
+    for batch in batches:
+        if held is not None:
+            yield held
+        held = batch
+
+
+def without_last_row(batches: Batches) -> Batches:
+    """All rows but the last."""
+    held: pa.RecordBatch | None = None
+    for batch in batches:
+        if held is not None:
+            yield held
+        held = batch
+    if held is not None:
+        yield held.slice(0, held.num_rows - 1)
+
+
+def first_batch_twice(batches: Batches) -> Batches:
+    """The first batch, then all batches."""
+    for number, batch in enumerate(batches):
+        if number == 0:
+            yield batch
+        yield batch
+
+
+def swapped_texts(batches: Batches) -> Batches:
+    """The first two nullable text columns with each other's values."""
+    for batch in batches:
+        texts = [i for i, field in enumerate(batch.schema) if pa.types.is_string(field.type) and field.nullable]
+        columns = list(batch.columns)
+        one, other = texts[0], texts[1]
+        columns[one], columns[other] = columns[other], columns[one]
+        yield pa.RecordBatch.from_arrays(columns, schema=batch.schema)
+
+
+def without_nul(array: pa.Array) -> pa.Array:
+    """Texts without their NUL characters."""
+    return pc.replace_substring(array, "\0", "")
+
+
+def clamped(array: pa.Array) -> pa.Array:
+    """Dates at least 1900-01-01 and at most 2299-12-31."""
+    first, last = pa.scalar(dt.date(1900, 1, 1)), pa.scalar(dt.date(2299, 12, 31))
+    return pc.max_element_wise(pc.min_element_wise(array, last, skip_nulls=False), first, skip_nulls=False)
+
+
+def reviving() -> NativeEngine:
+    """Each run after the first brings one row of the first run again that the source has lost since."""
+    first: list[pa.Table] = []
+
+    def stream(batches: Batches) -> Batches:
+        rows = list(batches)
+        yield from rows
+        if not first:
+            first.append(pa.Table.from_batches(rows))
+            return
+        keys = pa.concat_arrays([batch.column("id") for batch in rows])
+        lost = first[0].filter(pc.invert(pc.is_in(first[0].column("id"), keys)))
+        yield from lost.slice(0, 1).to_batches()
+
+    return tapped(stream)
+
+
+class PassingSource:
+    """A source that does what another does; the base of broken ones."""
+
+    def __init__(self, job: Job, inner: Source) -> None:
+        self._job = job
+        self._inner = inner
+
+    @property
+    def schema(self) -> pa.Schema:
+        """See `Source.schema`."""
+        return self._inner.schema
+
+    def read(self, since: str | None) -> Batches:
+        """See `Source.read`."""
+        return self._inner.read(since)
+
+    def close(self) -> None:
+        """See `Source.close`."""
+        self._inner.close()
+
+
+class StrictlyAfter(PassingSource):
+    """Reads cursor > watermark, so rows that came late to the watermark are missed."""
+
+    def read(self, since: str | None) -> Batches:
+        """Without the rows at the watermark."""
+        for batch in self._inner.read(since):
+            column = batch.column(self._job.cursor)
+            floor = None if since is None else pa.scalar(since).cast(column.type)
+            yield batch if floor is None else batch.filter(pc.greater(column, floor))
+
+
+class FromTheStart(PassingSource):
+    """Forgets the watermark and reads everything again."""
+
+    def read(self, since: str | None) -> Batches:
+        """All rows, whatever the state says."""
+        del since
+        return self._inner.read(None)
+
+
+class PassingSink:
+    """A sink that does what another does; the base of broken ones."""
+
+    def __init__(self, job: Job, inner: Sink) -> None:
+        self._job = job
+        self._inner = inner
+
+    def prepare(self, schema: pa.Schema) -> bool:
+        """See `Sink.prepare`."""
+        return self._inner.prepare(schema)
+
+    def has_rows(self) -> bool:
+        """See `Sink.has_rows`."""
+        return self._inner.has_rows()
+
+    def state(self) -> State | None:
+        """See `Sink.state`."""
+        return self._inner.state()
+
+    def stage(self, batches: Batches) -> int:
+        """See `Sink.stage`."""
+        return self._inner.stage(batches)
+
+    def replace(self) -> None:
+        """See `Sink.replace`."""
+        self._inner.replace()
+
+    def append(self, state: State) -> None:
+        """See `Sink.append`."""
+        self._inner.append(state)
+
+    def merge(self, state: State | None, *, delete: bool) -> Counts:
+        """See `Sink.merge`."""
+        return self._inner.merge(state, delete=delete)
+
+    def close(self) -> None:
+        """See `Sink.close`."""
+        self._inner.close()
+
+
+class KeepsDeleted(PassingSink):
+    """Deletes nothing, and owns up to it."""
+
+    def merge(self, state: State | None, *, delete: bool) -> Counts:
+        """Without the deletes."""
+        del delete
+        return self._inner.merge(state, delete=False)
+
+
+class ForgetsTies(PassingSink):
+    """Does not know which rows at the watermark were loaded before."""
+
+    def state(self) -> State | None:
+        """Without the hashes."""
+        state = self._inner.state()
+        return state and replace(state, hashes=())
+
+
+class LosesState(PassingSink):
+    """Commits the data, and a state that knows nothing."""
+
+    def append(self, state: State) -> None:
+        """With a fresh state."""
+        self._inner.append(State(state.strategy, state.cursor))
+
+
+class RefusesToWrite(PassingSink):
+    """Fails whenever it should write."""
+
+    def stage(self, batches: Batches) -> int:
+        """Always raises."""
+        del batches
+        raise EngineFailed("the mutant's sink is out of order", hint="this is on purpose")
+
+
+class EmptiesFirst(PassingSink):
+    """Empties the table, and takes its time before the new rows are there. For Postgres."""
+
+    _exists = False
+
+    def prepare(self, schema: pa.Schema) -> bool:
+        """Remembers if there is anything to empty."""
+        self._exists = self._inner.prepare(schema)
+        return self._exists
+
+    def replace(self) -> None:
+        """Not in one step."""
+        if self._exists:
+            _execute(self._job, "TRUNCATE {table}")
+            time.sleep(0.5)
+        self._inner.replace()
+
+
+class RewritesAll(PassingSink):
+    """Writes each row of the table again, as it is. For Postgres."""
+
+    def merge(self, state: State | None, *, delete: bool) -> Counts:
+        """With an update of everything."""
+        counts = self._inner.merge(state, delete=delete)
+        _execute(self._job, "UPDATE {table} SET {key} = {key}")
+        return counts
+
+
+def stale() -> NativeEngine:
+    """Rows whose key came in the first run are never updated."""
+    first: list[pa.Array] = []
+
+    def stream(batches: Batches) -> Batches:
+        known = pa.concat_arrays(first) if first else None
+        for batch in batches:
+            keys = batch.column("id")
+            if known is None:
+                first.append(keys)
+                yield batch
+            else:
+                yield batch.filter(pc.invert(pc.is_in(keys, known)))
+
+    return tapped(stream)
+
+
+class Swallowing:
+    """An engine that takes any error for success."""
+
+    name = "native"
+
+    def __init__(self) -> None:
+        self._inner = NativeEngine(Seams(sink=RefusesToWrite))
+        self.supports = self._inner.supports
+
+    def run(self, job: Job) -> RunFacts:
+        """Facts that are always happy."""
+        try:
+            return self._inner.run(job)
+        except DponeError:
+            return RunFacts(read=0, written=0)
+
+
+class Lying:
+    """An engine that does its work right and takes a changed row for an unchanged one in its facts."""
+
+    name = "native"
+
+    def __init__(self) -> None:
+        self._inner = NativeEngine()
+        self.supports = self._inner.supports
+
+    def run(self, job: Job) -> RunFacts:
+        """Facts in which one row is in the wrong place."""
+        facts = self._inner.run(job)
+        moved = min(1, facts.updated or 0)
+        changed = {"updated": (facts.updated or 0) - moved, "unchanged": (facts.unchanged or 0) + moved}
+        return facts.model_copy(update=changed)
+
+
+def _execute(job: Job, statement: str) -> None:
+    psycopg: Any = require("psycopg", extra="postgres")
+    sql: Any = require("psycopg.sql", extra="postgres")
+    table = sql.Identifier(job.sink.namespace, job.sink.table)
+    with psycopg.connect(job.sink.url.get_secret_value(), autocommit=True) as connection:
+        connection.execute(sql.SQL(statement).format(table=table, key=sql.Identifier(job.key[0])))

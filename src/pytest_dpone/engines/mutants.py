@@ -1,0 +1,256 @@
+"""Engines that are broken in one way each: a harness that lets one of them pass is not to be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..core.wire import Engine
+from . import broken
+from .native import NativeEngine, Seams
+
+_HOUR_US = 3_600_000_000
+_YEAR_2200_US = 7_258_118_400_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A broken engine: what it breaks, the case that shows it, and the checks of which at least one must be red."""
+
+    name: str
+    breaks: str
+    case_id: str
+    killed_by: tuple[str, ...]
+    build: Callable[[], Engine]
+
+
+def _shift_hour(array: pa.Array) -> pa.Array:
+    # not the last years, which every service would refuse to hold an hour later
+    micros = array.cast(pa.int64())
+    return pc.if_else(pc.less(micros, _YEAR_2200_US), pc.add(micros, _HOUR_US), micros)
+
+
+def _milliseconds(array: pa.Array) -> pa.Array:
+    return pc.floor_temporal(array, unit="millisecond")
+
+
+def _round(array: pa.Array) -> pa.Array:
+    # through text, since rounding the largest decimals up would need one more digit
+    cut = pc.replace_substring_regex(array.cast(pa.string()), r"(\.\d\d)\d*$", r"\1")
+    return cut.cast(array.type)
+
+
+def _empty_to_null(array: pa.Array) -> pa.Array:
+    return pc.if_else(pc.equal(array, ""), pa.scalar(None, pa.string()), array)
+
+
+def _null_to_zero(array: pa.Array) -> pa.Array:
+    return pc.fill_null(array, 0)
+
+
+def _through_float32(array: pa.Array) -> pa.Array:
+    return array.cast(pa.float32())
+
+
+def _through_float64(array: pa.Array) -> pa.Array:
+    return array.cast(pa.float64(), safe=False).cast(pa.int64(), safe=False)
+
+
+def _without_negative_zero(array: pa.Array) -> pa.Array:
+    return pc.add(array, pa.scalar(0.0, array.type))
+
+
+def _is_instant(kind: pa.DataType) -> bool:
+    return pa.types.is_timestamp(kind) and kind.tz is not None
+
+
+def _engine(**seams: object) -> Engine:
+    return NativeEngine(Seams(**seams))  # type: ignore[arg-type]
+
+
+def _values(
+    name: str, breaks: str, *, case_id: str, applies: Callable[[pa.DataType], bool], change: broken.Change
+) -> Mutant:
+    """A mutant that changes values of one type: the comparison of rows must see it."""
+    return Mutant(name, breaks, case_id, ("rows",), partial(broken.changing, applies, change))
+
+
+_PG_FULL = "postgres_to_postgres__full_refresh"
+_PG_APPEND = "postgres_to_postgres__incremental_append"
+_PG_MERGE = "postgres_to_postgres__incremental_merge"
+_PG_DIFF = "postgres_to_postgres__snapshot_diff"
+_PG_CH_FULL = "postgres_to_clickhouse__full_refresh"
+_CH_FULL = "clickhouse_to_clickhouse__full_refresh"
+_CH_APPEND = "clickhouse_to_clickhouse__incremental_append"
+_CH_MERGE = "clickhouse_to_clickhouse__incremental_merge"
+_CH_PG_FULL = "clickhouse_to_postgres__full_refresh"
+_S3_FULL = "minio_to_minio__full_refresh"
+_S3_APPEND = "postgres_to_minio__incremental_append"
+
+_text = pa.types.is_string
+
+_VALUES = (
+    _values("shift_time_zone", "instants are an hour late", case_id=_PG_FULL, applies=_is_instant, change=_shift_hour),
+    _values(
+        "strip_microseconds",
+        "timestamps keep milliseconds only",
+        case_id=_PG_FULL,
+        applies=pa.types.is_timestamp,
+        change=_milliseconds,
+    ),
+    _values(
+        "round_decimals",
+        "decimals keep two digits behind the point",
+        case_id=_CH_FULL,
+        applies=pa.types.is_decimal,
+        change=_round,
+    ),
+    _values("empty_text_to_null", "'' becomes NULL", case_id=_PG_FULL, applies=_text, change=_empty_to_null),
+    _values(
+        "truncate_text",
+        "text ends after 255 characters",
+        case_id=_CH_FULL,
+        applies=_text,
+        change=partial(pc.utf8_slice_codeunits, start=0, stop=255),
+    ),
+    _values(
+        "trim_text", "spaces at the end are lost", case_id=_S3_FULL, applies=_text, change=pc.utf8_rtrim_whitespace
+    ),
+    _values("case_fold_text", "text becomes lower case", case_id=_S3_FULL, applies=_text, change=pc.utf8_lower),
+    _values(
+        "normalize_unicode",
+        "combining marks are composed",
+        case_id=_PG_FULL,
+        applies=_text,
+        change=partial(pc.utf8_normalize, form="NFC"),
+    ),
+    _values(
+        "float32_downcast",
+        "doubles lose half of their bits",
+        case_id=_CH_FULL,
+        applies=pa.types.is_float64,
+        change=_through_float32,
+    ),
+    _values(
+        "lose_negative_zero",
+        "-0.0 becomes 0.0",
+        case_id=_PG_FULL,
+        applies=pa.types.is_floating,
+        change=_without_negative_zero,
+    ),
+    _values(
+        "integers_through_double",
+        "integers above 2^53 are rounded",
+        case_id=_S3_FULL,
+        applies=pa.types.is_int64,
+        change=_through_float64,
+    ),
+    _values("null_to_zero", "NULL becomes 0", case_id=_CH_FULL, applies=pa.types.is_integer, change=_null_to_zero),
+)
+
+_REJECTS = (
+    Mutant(
+        "clamp_dates",
+        "dates that ClickHouse can't hold are bent silently",
+        _PG_CH_FULL,
+        ("rejects.date.before_1900", "rejects.date.after_2299"),
+        partial(broken.changing, pa.types.is_date32, broken.clamped, required=True),
+    ),
+    Mutant(
+        "strip_nul",
+        "the NUL that Postgres can't hold vanishes silently",
+        _CH_PG_FULL,
+        ("rejects.text.nul",),
+        partial(broken.changing, _text, broken.without_nul, required=True),
+    ),
+)
+
+_ROWS = (
+    Mutant(
+        "drop_last_batch",
+        "the last batch is lost",
+        _PG_FULL,
+        ("rows",),
+        partial(broken.tapped, broken.without_last_batch),
+    ),
+    Mutant(
+        "lose_last_row", "the last row is lost", _S3_FULL, ("rows",), partial(broken.tapped, broken.without_last_row)
+    ),
+    Mutant(
+        "duplicate_batch",
+        "the first batch comes twice",
+        _CH_FULL,
+        ("rows",),
+        partial(broken.tapped, broken.first_batch_twice),
+    ),
+    Mutant(
+        "swap_columns",
+        "two text columns have each other's values",
+        _PG_FULL,
+        ("rows",),
+        partial(broken.tapped, broken.swapped_texts),
+    ),
+)
+
+_STRATEGIES = (
+    Mutant(
+        "lose_deletes",
+        "reconciliation deletes nothing",
+        _CH_MERGE,
+        ("rows", "deletes_reconciled"),
+        partial(_engine, sink=broken.KeepsDeleted),
+    ),
+    Mutant("stale_update", "updated rows keep their old content", _PG_MERGE, ("rows",), broken.stale),
+    Mutant("resurrect_deleted", "a deleted row comes back", _PG_DIFF, ("rows", "facts.deleted"), broken.reviving),
+    Mutant(
+        "drop_late_ties",
+        "rows that came late to the watermark are missed",
+        _PG_APPEND,
+        ("rows",),
+        partial(_engine, source=broken.StrictlyAfter),
+    ),
+    Mutant(
+        "ignore_tie_hashes",
+        "rows at the watermark are loaded twice",
+        _CH_APPEND,
+        ("rows", "repeat_writes_nothing"),
+        partial(_engine, sink=broken.ForgetsTies),
+    ),
+    Mutant(
+        "full_reload_on_repeat",
+        "each run appends everything again",
+        _S3_APPEND,
+        ("rows", "repeat_writes_nothing"),
+        partial(_engine, source=broken.FromTheStart),
+    ),
+    Mutant(
+        "lose_state",
+        "the state that is committed knows nothing",
+        _PG_APPEND,
+        ("rows", "state_continues"),
+        partial(_engine, sink=broken.LosesState),
+    ),
+    Mutant("swallow_error", "a failed load is reported as done", _PG_FULL, ("rows", "schema"), broken.Swallowing),
+    Mutant(
+        "non_atomic_swap",
+        "readers see an empty table",
+        _PG_FULL,
+        ("swap",),
+        partial(_engine, sink=broken.EmptiesFirst),
+    ),
+    Mutant(
+        "rewrite_unchanged",
+        "rows that did not change are written again",
+        _PG_DIFF,
+        ("unchanged_not_rewritten",),
+        partial(_engine, sink=broken.RewritesAll),
+    ),
+    Mutant("lie_in_facts", "a changed row is counted as unchanged", _PG_DIFF, ("facts.updated",), broken.Lying),
+)
+
+MUTANTS: tuple[Mutant, ...] = (*_VALUES, *_REJECTS, *_ROWS, *_STRATEGIES)
+"""Every mutant, with a name of its own."""

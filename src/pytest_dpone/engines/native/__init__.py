@@ -1,0 +1,9 @@
+"""The reference engine: exact, on native bulk paths, with bounded memory."""
+
+from __future__ import annotations
+
+from .engine import NativeEngine
+from .ports import Counts, Seams, Sink, Source
+from .state import State
+
+__all__ = ["Counts", "NativeEngine", "Seams", "Sink", "Source", "State"]

@@ -1,0 +1,304 @@
+"""ClickHouse as a sink: Arrow inserts into a staging table, then one atomic step, then the state."""
+
+# ruff: noqa: S608 - names are quoted by `ident`, values by `literal`
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from types import MappingProxyType
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ...core.model import Strategy
+from ...core.wire import Job
+from ...errors import EngineFailed
+from .address import place, told
+from .arrow import Batches, check_range, convert, grouped, stored
+from .clickhouse import column_type, columns_query, connect, ident, literal
+from .clickhouse_state import Pending, StateTable
+from .ports import Counts
+from .state import State
+from .stream import Guarded
+
+_INSERT_ROWS = 1 << 18
+_INSERT_BYTES = 32 << 20
+_INSERT: Mapping[str, object] = MappingProxyType({"input_format_null_as_default": 0, "async_insert": 0})
+# sorted by key on both sides, so that a join of whole tables needs no memory for a hash table
+_JOIN: Mapping[str, object] = MappingProxyType({"join_algorithm": "full_sorting_merge", "join_use_nulls": 0})
+_DELETE: Mapping[str, object] = MappingProxyType({"lightweight_deletes_sync": 2, "mutations_sync": 2})
+_SECOND = 1_000_000
+_DAYS = (-25567, 120529)  # 1900-01-01 to 2299-12-31
+_RANGE = "ClickHouse holds the years 1900 to 2299"
+
+
+class ClickHouseSink:
+    """A ClickHouse table; implements `Sink`.
+
+    Appends and merges write their intent into the state table, move the staged part over atomically, and then commit
+    the state: whoever comes after a kill sees from the staging table whether the move happened.
+    """
+
+    def __init__(self, job: Job, moment: Callable[[str], None]) -> None:
+        self._job = job
+        self._moment = moment
+        self._endpoint = job.sink
+        digest = hashlib.sha256(job.sink.table.encode()).hexdigest()[:24]
+        self._stage_name, self._delta_name = f"dpone_stage_{digest}", f"dpone_delta_{digest}"
+        self._schema = pa.schema([])
+        self._exists = False
+        self._staged = 0
+        self._closed = False
+        with told(self._endpoint, "opening the sink"):
+            self._client = connect(self._endpoint)
+        self._states = StateTable(self._client, self._table(job.state_table), job.sink.table)
+
+    def prepare(self, schema: pa.Schema) -> bool:
+        """See `Sink.prepare`."""
+        self._schema = pa.schema([f.with_nullable(f.nullable and f.name not in self._job.key) for f in schema])
+        with told(self._endpoint, "preparing the sink"):
+            self._recover()
+            self._drop_staging()
+            found = self._columns(self._job.sink.table)
+            engine = self._engine_of(self._job.sink.table)
+        wanted = [(f.name, column_type(f.type, nullable=f.nullable)) for f in self._schema]
+        self._exists = engine is not None
+        if engine is not None and (found, engine) != (wanted, self._engine):
+            raise EngineFailed(
+                f"{place(self._endpoint)} is {engine} of {found}, the source now needs {self._engine} of {wanted}",
+                hint="the native engine follows no schema change: load into a new table, or change it by hand",
+            )
+        return self._exists
+
+    def has_rows(self) -> bool:
+        """See `Sink.has_rows`."""
+        with told(self._endpoint, "looking into the sink"):
+            return self._count(self._job.sink.table) > 0
+
+    def state(self) -> State | None:
+        """See `Sink.state`."""
+        with told(self._endpoint, "reading the state"):
+            row = self._states.read()
+        if row is None or not row.state:
+            return None
+        return State.from_text(row.state, where=f"{place(self._endpoint)} ({self._job.state_table})")
+
+    def stage(self, batches: Batches) -> int:
+        """See `Sink.stage`."""
+        guarded = Guarded(convert(batch, _for_server) for batch in batches)
+        with guarded.kept(), told(self._endpoint, "staging"):
+            self._create(self._stage_name, "MergeTree")  # one that folds nothing, so that double keys are seen
+            for table in grouped(iter(guarded), rows=_INSERT_ROWS, size=_INSERT_BYTES):
+                self._insert(table)
+            self._staged = self._count(self._stage_name)
+        if self._staged != guarded.rows:
+            raise EngineFailed(
+                f"{guarded.rows} rows were sent to {place(self._endpoint)}, and {self._staged} are staged",
+                hint="an insert was repeated or cut on its way: run again",
+            )
+        return guarded.rows
+
+    def replace(self) -> None:
+        """See `Sink.replace`."""
+        target, stage = self._table(self._job.sink.table), self._table(self._stage_name)
+        with told(self._endpoint, "swapping"):
+            self._client.command(
+                f"EXCHANGE TABLES {stage} AND {target}" if self._exists else f"RENAME TABLE {stage} TO {target}"
+            )
+            self._drop_staging()
+
+    def append(self, state: State) -> None:
+        """See `Sink.append`."""
+        with told(self._endpoint, "appending"):
+            self._create_target()
+            self._publish(self._stage_name, self._staged, state)
+            self._drop_staging()
+
+    def merge(self, state: State | None, *, delete: bool) -> Counts:
+        """See `Sink.merge`."""
+        with told(self._endpoint, "merging"):
+            self._refuse_double_keys()
+            if self._exists and self.has_rows():
+                counts = self._merged(state, delete=delete)
+            else:
+                self._create_target()
+                self._publish(self._stage_name, self._staged, state)
+                counts = Counts(inserted=self._staged, updated=0, deleted=0, unchanged=0)
+            self._drop_staging()
+        return counts
+
+    def close(self) -> None:
+        """See `Sink.close`. What is pending stays for the next run."""
+        if self._closed:
+            return
+        self._closed = True
+        with suppress(EngineFailed), told(self._endpoint, "cleaning up"):
+            if not self._states.pending():
+                self._drop_staging()
+        self._client.close()
+
+    @property
+    def _engine(self) -> str:
+        keyed = (Strategy.INCREMENTAL_MERGE, Strategy.SNAPSHOT_DIFF)
+        return "ReplacingMergeTree" if self._job.strategy in keyed else "MergeTree"
+
+    @property
+    def _keys(self) -> str:
+        return "(" + ", ".join(ident(name) for name in self._job.key) + ")"
+
+    def _recover(self) -> None:
+        """Bring what a killed run left pending to its end: committed if its rows were moved, else forgotten."""
+        row = self._states.read()
+        if row is None or row.pending is None:
+            return
+        pending = row.pending
+        left = self._count(pending.stage) if self._engine_of(pending.stage) else None
+        if left == 0:
+            self._states.write(pending.after)
+        elif left == pending.rows:
+            self._states.write(row.state)
+        else:
+            raise EngineFailed(
+                f"a load into {place(self._endpoint)} was interrupted, and its staging table {pending.stage!r} holds "
+                f"{left} of {pending.rows} rows",
+                hint="somebody changed the staging table: compare the table with its source before the next load",
+            )
+
+    def _publish(self, name: str, rows: int, state: State | None) -> None:
+        """Move all rows of a staging table into the table at once, then commit the state."""
+        text = state.to_text() if state else ""
+        before = self._states.read()
+        committed = before.state if before else ""
+        if rows:
+            if state is not None:
+                self._states.write(committed, Pending(stage=name, rows=rows, after=text))
+                self._moment("pending")
+            target = self._table(self._job.sink.table)
+            self._client.command(f"ALTER TABLE {self._table(name)} MOVE PARTITION tuple() TO TABLE {target}")
+            self._moment("moved")
+        if state is not None and (rows or text != committed):
+            self._states.write(text)
+
+    def _merged(self, state: State | None, *, delete: bool) -> Counts:
+        target, stage = self._table(self._job.sink.table), self._table(self._stage_name)
+        self._create(self._delta_name, "MergeTree")
+        names = ", ".join(ident(f.name) for f in self._schema)
+        delta = self._table(self._delta_name)
+        self._client.command(f"INSERT INTO {delta} ({names}) {self._differing()}", settings=_JOIN)
+        changed = self._count(self._delta_name)
+        known = f"{self._keys} IN (SELECT {self._keys} FROM {delta})"
+        updated = self._number(f"SELECT count() FROM {target} FINAL WHERE {known}") if changed else 0
+        gone = f"{self._keys} NOT IN (SELECT {self._keys} FROM {stage})"
+        deleted = self._number(f"SELECT count() FROM {target} FINAL WHERE {gone}") if delete else 0
+        if deleted:
+            self._client.command(f"DELETE FROM {target} WHERE {gone}", settings=_DELETE)
+        self._publish(self._delta_name, changed, state)
+        return Counts(changed - updated, updated, deleted, unchanged=self._staged - changed)
+
+    def _differing(self) -> str:
+        """A query for the staged rows that the table does not hold exactly so.
+
+        Columns are renamed by position, so no name of a column can meet a name of ours.
+        """
+        target, stage = self._table(self._job.sink.table), self._table(self._stage_name)
+        ours = ", ".join(f"{ident(f.name)} AS s{i}" for i, f in enumerate(self._schema))
+        theirs = ", ".join(f"{ident(f.name)} AS t{i}" for i, f in enumerate(self._schema))
+        places = {f.name: i for i, f in enumerate(self._schema)}
+        on = " AND ".join(f"s{places[name]} = t{places[name]}" for name in self._job.key)
+        differs = [_differs(f, i) for i, f in enumerate(self._schema) if f.name not in self._job.key]
+        return (
+            f"SELECT {', '.join(f's{i}' for i in range(len(self._schema)))} FROM (SELECT {ours} FROM {stage}) AS s"
+            f" LEFT JOIN (SELECT {theirs}, 1 AS found FROM {target} FINAL"
+            f" WHERE {self._keys} IN (SELECT {self._keys} FROM {stage})) AS t ON {on}"
+            f" WHERE {' OR '.join(['found = 0', *differs])}"
+        )
+
+    def _refuse_double_keys(self) -> None:
+        stage = self._table(self._stage_name)
+        query = f"SELECT count() FROM (SELECT 1 FROM {stage} GROUP BY {self._keys[1:-1]} HAVING count() > 1)"
+        if double := self._number(query, {"optimize_aggregation_in_order": 1}):
+            raise EngineFailed(
+                f"{double} keys come more than once from {place(self._job.source)}",
+                hint=f"{', '.join(self._job.key)} must be unique in the source for {self._job.strategy}",
+            )
+
+    def _insert(self, table: pa.Table) -> None:
+        body = pa.BufferOutputStream()
+        with pa.ipc.new_stream(body, table.schema) as writer:
+            writer.write_table(table.combine_chunks())
+        names = [ident(name) for name in table.column_names]
+        block = body.getvalue().to_pybytes()
+        self._client.raw_insert(self._table(self._stage_name), names, block, dict(_INSERT), "ArrowStream")
+
+    def _create(self, name: str, engine: str) -> None:
+        columns = ", ".join(f"{ident(f.name)} {column_type(f.type, nullable=f.nullable)}" for f in self._schema)
+        order = self._keys if self._job.key else "tuple()"
+        self._client.command(f"CREATE TABLE {self._table(name)} ({columns}) ENGINE = {engine} ORDER BY {order}")
+
+    def _create_target(self) -> None:
+        if not self._exists:
+            self._create(self._job.sink.table, self._engine)
+
+    def _drop_staging(self) -> None:
+        for name in (self._stage_name, self._delta_name):
+            self._client.command(f"DROP TABLE IF EXISTS {self._table(name)} SYNC")
+
+    def _engine_of(self, table: str) -> str | None:
+        found = self._client.query(
+            "SELECT engine FROM system.tables WHERE database = "
+            f"{literal(self._endpoint.namespace)} AND name = {literal(table)}"
+        ).result_rows
+        return str(found[0][0]) if found else None
+
+    def _columns(self, table: str) -> list[tuple[str, str]]:
+        found = self._client.query(columns_query(self._endpoint.namespace, table)).result_rows
+        return [(name, native) for name, native in found]
+
+    def _table(self, name: str) -> str:
+        return f"{ident(self._endpoint.namespace)}.{ident(name)}"
+
+    def _count(self, name: str) -> int:
+        return self._number(f"SELECT count() FROM {self._table(name)}")
+
+    def _number(self, query: str, settings: Mapping[str, object] | None = None) -> int:
+        return int(self._client.query(query, settings=dict(settings or {})).result_rows[0][0])
+
+
+def _differs(field: pa.Field, place: int) -> str:
+    """An SQL condition: the column differs in any bit, or is NULL on one side only."""
+    ours, theirs = f"s{place}", f"t{place}"
+    if pa.types.is_list(field.type):
+        # the text of an array is unambiguous, and tells NULL items and -0.0 apart
+        return f"toString({ours}) != toString({theirs})"
+    if pa.types.is_floating(field.type):
+        bits = f"reinterpretAsUInt{field.type.bit_width}"
+        ours, theirs = f"{bits}({ours})", f"{bits}({theirs})"
+    if not field.nullable:
+        return f"{ours} != {theirs}"
+    return f"isNull({ours}) != isNull({theirs}) OR ifNull({ours} != {theirs}, 0)"
+
+
+def _for_server(array: pa.Array, name: str) -> pa.Array:
+    """A column as the server reads it right into the column's type."""
+    kind = array.type
+    if pa.types.is_date(kind):
+        check_range(array, name, low=_DAYS[0], high=_DAYS[1], says=_RANGE)
+    elif pa.types.is_timestamp(kind):
+        day = 86_400 * _SECOND
+        check_range(array, name, low=_DAYS[0] * day, high=(_DAYS[1] + 1) * day - 1, says=_RANGE)
+        return array.cast(pa.timestamp("us", tz="UTC"))
+    elif pa.types.is_time(kind):
+        return _clock(array)
+    elif pa.types.is_list(kind) and array.null_count:
+        return pc.coalesce(array, pa.scalar([], kind))
+    return stored(array)
+
+
+def _clock(array: pa.Array) -> pa.Array:
+    """Times as text `HH:MM:SS.ffffff`; 24:00:00, which Postgres knows, too."""
+    micros = array.cast(pa.int64())
+    midnight = pc.equal(micros, 86_400 * _SECOND)
+    plain = pc.if_else(midnight, pa.scalar(0, pa.int64()), micros).cast(pa.time64("us")).cast(pa.string())
+    return pc.if_else(midnight, pa.scalar("24:00:00.000000"), plain)

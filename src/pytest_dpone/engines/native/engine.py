@@ -1,0 +1,109 @@
+"""The reference engine: Arrow batches from a source to a sink on the services' native bulk paths."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from ...core.model import Case, Strategy
+from ...core.wire import SUPPORTED, Job, RunFacts, Support
+from ...errors import UsageError
+from .arrow import check_names
+from .ports import Seams, Sink, Source
+from .strategy import STRATEGIES, play
+
+
+@dataclass(frozen=True, slots=True)
+class _Family:
+    """How one family is opened, and what its sink can do."""
+
+    source: Callable[[Job], Source]
+    sink: Callable[[Job, Callable[[str], None]], Sink]
+    strategies: frozenset[Strategy]
+
+
+def _postgres_source(job: Job) -> Source:
+    from .postgres import PostgresSource
+
+    return PostgresSource(job)
+
+
+def _postgres_sink(job: Job, _: Callable[[str], None]) -> Sink:
+    from .postgres_sink import PostgresSink
+
+    return PostgresSink(job)
+
+
+def _clickhouse_source(job: Job) -> Source:
+    from .clickhouse import ClickHouseSource
+
+    return ClickHouseSource(job)
+
+
+def _clickhouse_sink(job: Job, moment: Callable[[str], None]) -> Sink:
+    from .clickhouse_sink import ClickHouseSink
+
+    return ClickHouseSink(job, moment)
+
+
+def _minio_source(job: Job) -> Source:
+    from .minio import MinioSource
+
+    return MinioSource(job)
+
+
+def _minio_sink(job: Job, _: Callable[[str], None]) -> Sink:
+    from .minio_sink import MinioSink
+
+    return MinioSink(job)
+
+
+_ALL = frozenset(STRATEGIES)
+_FAMILIES: Mapping[str, _Family] = MappingProxyType(
+    {
+        "postgres": _Family(_postgres_source, _postgres_sink, _ALL),
+        "clickhouse": _Family(_clickhouse_source, _clickhouse_sink, _ALL),
+        "minio": _Family(_minio_source, _minio_sink, frozenset((Strategy.FULL_REFRESH, Strategy.INCREMENTAL_APPEND))),
+    }
+)
+
+
+class NativeEngine:
+    """Moves rows between postgres, clickhouse and minio; implements `core.wire.Engine`.
+
+    It is safe to repeat after a failure or a kill at any moment, and refuses what it can't carry exactly.
+    """
+
+    name = "native"
+
+    def __init__(self, seams: Seams | None = None) -> None:
+        self._seams = seams or Seams()
+
+    def supports(self, case: Case) -> Support:
+        """Supported where both families and the sink's strategy are here; else `not implemented yet`."""
+        for side, family in (("source", case.source), ("sink", case.sink)):
+            if family not in _FAMILIES:
+                return Support(status="not implemented yet", reason=f"the native engine has no {side} {family}")
+        if case.strategy not in _FAMILIES[case.sink].strategies:
+            reason = f"the native engine has no {case.strategy} into {case.sink}"
+            return Support(status="not implemented yet", reason=reason)
+        return SUPPORTED
+
+    def run(self, job: Job) -> RunFacts:
+        """Move what the job says. Raises `EngineFailed`, `ValueRejected`, `UsageError` or `MissingExtra`."""
+        support = self.supports(Case(job.source.family, job.sink.family, job.strategy))
+        if support.status != "supported":
+            raise UsageError(f"{support.status}: {support.reason}", hint="ask `supports` before a run")
+        with closing(self._open_source(job)) as source, closing(self._open_sink(job)) as sink:
+            check_names(source.schema, where=f"the table {job.source.table!r}")
+            return play(job, source, sink, self._seams)
+
+    def _open_source(self, job: Job) -> Source:
+        source = _FAMILIES[job.source.family].source(job)
+        return self._seams.source(job, source) if self._seams.source else source
+
+    def _open_sink(self, job: Job) -> Sink:
+        sink = _FAMILIES[job.sink.family].sink(job, self._seams.moment)
+        return self._seams.sink(job, sink) if self._seams.sink else sink

@@ -1,0 +1,215 @@
+"""Postgres as a sink: staged by ADBC with COPY BINARY, applied with the state in one transaction."""
+
+# ruff: noqa: S608 - names are quoted by `ident`, values by `literal`
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ...core.model import Strategy
+from ...core.wire import Job
+from ...errors import EngineFailed, require
+from .address import place, told
+from .arrow import Batches, check_range, convert, is_json, stored
+from .ports import Counts
+from .postgres import DATE_RANGE, TIMESTAMP_RANGE, adbc_connect, column_type, columns_query, driver_type, ident, literal
+from .state import State
+from .stream import Guarded
+
+
+class PostgresSink:
+    """A Postgres table; implements `Sink`.
+
+    The staging table lies beside the table, under a name derived from its name. It is a plain table if it will become
+    the table itself, and unlogged if its rows are copied. The state is a row of the state table, keyed by table.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._endpoint = job.sink
+        self._space = job.sink.namespace
+        self._stage_name = "dpone_stage_" + hashlib.sha256(job.sink.table.encode()).hexdigest()[:24]
+        self._target = self._qualified(job.sink.table)
+        self._stage = self._qualified(self._stage_name)
+        self._states = self._qualified(job.state_table)
+        self._schema = pa.schema([])
+        self._exists = False
+        psycopg: Any = require("psycopg", extra="postgres")
+        with told(self._endpoint, "opening the sink"):
+            self._connection = psycopg.connect(self._endpoint.url.get_secret_value(), autocommit=True)
+
+    def prepare(self, schema: pa.Schema) -> bool:
+        """See `Sink.prepare`."""
+        self._schema = pa.schema([f.with_nullable(f.nullable and f.name not in self._job.key) for f in schema])
+        with told(self._endpoint, "preparing the sink"):
+            self._run(f"DROP TABLE IF EXISTS {self._stage}")
+            found = self._columns()
+        wanted = [(f.name, column_type(f.type)) for f in self._schema]
+        self._exists = found is not None
+        if found is not None and found != wanted:
+            raise EngineFailed(
+                f"the columns of {place(self._endpoint)} are {found}, the source now needs {wanted}",
+                hint="the native engine follows no schema change: load into a new table, or change it by hand",
+            )
+        return self._exists
+
+    def has_rows(self) -> bool:
+        """See `Sink.has_rows`."""
+        with told(self._endpoint, "looking into the sink"):
+            return bool(self._value(f"SELECT EXISTS (SELECT FROM {self._target})"))
+
+    def state(self) -> State | None:
+        """See `Sink.state`."""
+        with told(self._endpoint, "reading the state"):
+            if self._value(f"SELECT to_regclass({literal(self._states)})") is None:
+                return None
+            query = f"SELECT state FROM {self._states} WHERE table_name = {literal(self._job.sink.table)}"
+            row = self._connection.execute(query.encode()).fetchone()
+        return State.from_text(row[0], where=f"{place(self._endpoint)} ({self._job.state_table})") if row else None
+
+    def stage(self, batches: Batches) -> int:
+        """See `Sink.stage`."""
+        guarded = Guarded(convert(batch, _for_driver) for batch in batches)
+        with guarded.kept(), told(self._endpoint, "staging"):
+            self._run(f"CREATE {'UNLOGGED ' if self._copies else ''}TABLE {self._stage} ({self._definitions()})")
+            self._ingest(guarded)
+        return guarded.rows
+
+    def replace(self) -> None:
+        """See `Sink.replace`."""
+        with told(self._endpoint, "swapping"), self._connection.transaction():
+            self._run(f"DROP TABLE IF EXISTS {self._target}")
+            self._adopt()
+
+    def append(self, state: State) -> None:
+        """See `Sink.append`."""
+        with told(self._endpoint, "appending"), self._connection.transaction():
+            if self._exists:
+                self._run(f"INSERT INTO {self._target} ({self._names()}) SELECT {self._names()} FROM {self._stage}")
+                self._run(f"DROP TABLE {self._stage}")
+            else:
+                self._adopt()
+            self._put(state)
+
+    def merge(self, state: State | None, *, delete: bool) -> Counts:
+        """See `Sink.merge`."""
+        with told(self._endpoint, "merging"):
+            keys = ", ".join(ident(name) for name in self._job.key)
+            self._run(f"ALTER TABLE {self._stage} ADD PRIMARY KEY ({keys})")
+            staged = int(self._value(f"SELECT count(*) FROM {self._stage}"))
+            if self._exists:
+                self._run(f"ANALYZE {self._stage}")
+            with self._connection.transaction():
+                if self._exists:
+                    counts = self._upsert(staged, delete=delete)
+                else:
+                    self._adopt()
+                    counts = Counts(inserted=staged, updated=0, deleted=0, unchanged=0)
+                if state is not None:
+                    self._put(state)
+        return counts
+
+    def close(self) -> None:
+        """See `Sink.close`."""
+        if self._connection.closed:
+            return
+        with suppress(EngineFailed), told(self._endpoint, "cleaning up"):
+            self._run(f"DROP TABLE IF EXISTS {self._stage}")
+        self._connection.close()
+
+    @property
+    def _copies(self) -> bool:
+        return self._exists and self._job.strategy is not Strategy.FULL_REFRESH
+
+    def _ingest(self, guarded: Guarded) -> None:
+        schema = pa.schema([pa.field(f.name, driver_type(f.type)) for f in self._schema])
+        reader = pa.RecordBatchReader.from_batches(schema, iter(guarded))
+        with adbc_connect(self._endpoint) as connection, connection.cursor() as cursor:
+            cursor.adbc_ingest(self._stage_name, reader, mode="append", db_schema_name=self._space)
+            connection.commit()
+
+    def _upsert(self, staged: int, *, delete: bool) -> Counts:
+        names = [ident(f.name) for f in self._schema]
+        same_key = " AND ".join(f"t.{ident(name)} = s.{ident(name)}" for name in self._job.key)
+        rest = [name for name in names if name not in {ident(key) for key in self._job.key}]
+        updated = inserted = deleted = 0
+        if rest:
+            changes = ", ".join(f"{name} = s.{name}" for name in rest)
+            # *<> compares the stored bytes: -0.0, NaN and a numeric's trailing zeros count, and NULL is a value
+            images = f"{_record('t', rest)} *<> {_record('s', rest)}"
+            updated = self._run(
+                f"UPDATE {self._target} t SET {changes} FROM {self._stage} s WHERE {same_key} AND {images}"
+            )
+        inserted = self._run(
+            f"INSERT INTO {self._target} ({', '.join(names)}) SELECT {', '.join(names)} FROM {self._stage} s"
+            f" WHERE NOT EXISTS (SELECT FROM {self._target} t WHERE {same_key})"
+        )
+        if delete:
+            deleted = self._run(
+                f"DELETE FROM {self._target} t WHERE NOT EXISTS (SELECT FROM {self._stage} s WHERE {same_key})"
+            )
+        self._run(f"DROP TABLE {self._stage}")
+        return Counts(inserted, updated, deleted, unchanged=staged - inserted - updated)
+
+    def _adopt(self) -> None:
+        self._run(f"ALTER TABLE {self._stage} RENAME TO {ident(self._job.sink.table)}")
+
+    def _put(self, state: State) -> None:
+        self._run(
+            f"CREATE TABLE IF NOT EXISTS {self._states} (table_name text PRIMARY KEY, state text NOT NULL,"
+            " committed_at timestamptz NOT NULL DEFAULT now())"
+        )
+        self._run(
+            f"INSERT INTO {self._states} AS old (table_name, state)"
+            f" VALUES ({literal(self._job.sink.table)}, {literal(state.to_text())}) ON CONFLICT (table_name)"
+            " DO UPDATE SET state = excluded.state, committed_at = now() WHERE old.state <> excluded.state"
+        )
+
+    def _columns(self) -> list[tuple[str, str]] | None:
+        if self._value(f"SELECT to_regclass({literal(self._target)})") is None:
+            return None
+        rows = self._connection.execute(columns_query(self._target).encode()).fetchall()
+        return [(name, native) for name, native, _ in rows]
+
+    def _definitions(self) -> str:
+        return ", ".join(
+            f"{ident(f.name)} {column_type(f.type)}{'' if f.nullable else ' NOT NULL'}" for f in self._schema
+        )
+
+    def _names(self) -> str:
+        return ", ".join(ident(f.name) for f in self._schema)
+
+    def _qualified(self, name: str) -> str:
+        return f"{ident(self._space)}.{ident(name)}"
+
+    def _run(self, statement: str) -> int:
+        """Execute; returns the number of rows that the statement touched."""
+        return int(self._connection.execute(statement.encode()).rowcount)
+
+    def _value(self, query: str) -> Any:
+        return self._connection.execute(query.encode()).fetchone()[0]
+
+
+def _record(alias: str, names: Sequence[str]) -> str:
+    """A row as one value: without the cast the operator would be applied column by column."""
+    return "ROW(" + ", ".join(f"{alias}.{name}" for name in names) + ")::record"
+
+
+def _for_driver(array: pa.Array, name: str) -> pa.Array:
+    """A column as the driver writes it right into the column's type."""
+    kind = array.type
+    if pa.types.is_date(kind):
+        check_range(array, name, low=DATE_RANGE[0], high=DATE_RANGE[1], says="Postgres has years -4713 to 5874897")
+    elif pa.types.is_timestamp(kind):
+        low, high = TIMESTAMP_RANGE
+        check_range(array, name, low=low, high=high, says="Postgres has years -4713 to 294276")
+    elif is_json(kind):
+        # the binary form of jsonb is a version byte, then the text
+        return pc.binary_join_element_wise(pa.scalar(b"\x01"), stored(array).cast(pa.binary()), pa.scalar(b""))
+    return stored(array).cast(driver_type(kind))

@@ -1,0 +1,147 @@
+"""Atomic files for what a run leaves: temporary file, fsync, rename; strict JSON in and out."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import tempfile
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from ..errors import ArtifactError
+
+
+def write_json(path: Path, data: Mapping[str, object], *, durable: bool = True) -> None:
+    """Write `data` as indented UTF-8 JSON. Raises `ArtifactError`; NaN and Infinity are a `ValueError`."""
+    write_text(path, json.dumps(data, ensure_ascii=False, allow_nan=False, indent=2) + "\n", durable=durable)
+
+
+def write_text(path: Path, text: str, *, durable: bool = True) -> None:
+    """Put `text` at `path`, whole or not at all; a reader never sees a part.
+
+    `durable=False` leaves the fsync out: for files that say nothing which is not in a durable one.
+    Raises `ArtifactError`, after which `path` is as it was and no temporary file is left.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _replace(path, text.encode("utf-8", "backslashreplace"), durable=durable)
+    except OSError as error:
+        raise _explained(error, path) from error
+
+
+def read_json(path: Path) -> dict[str, object]:
+    """The JSON object at `path`. Raises `ArtifactError` for anything that is not strict JSON with unique keys."""
+    try:
+        data = json.loads(path.read_bytes(), object_pairs_hook=_unique, parse_constant=_refuse)
+    except OSError as error:
+        raise _explained(error, path) from error
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"{path} is not strict JSON: {error}", hint="run the certification again") from error
+    if not isinstance(data, dict):
+        raise ArtifactError(f"{path} holds no JSON object", hint="run the certification again")
+    return data
+
+
+def check_writable(directory: Path) -> None:
+    """Create `directory` and try a file in it. Raises `ArtifactError` if that does not work."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=directory, prefix=".try-"):
+            pass
+    except OSError as error:
+        raise _explained(error, directory) from error
+
+
+def hold(directory: Path) -> int | None:
+    """Hold `directory` for this process until it ends; None if another living process holds it.
+
+    The lock is the kernel's, so a process that was killed holds nothing. Returns the handle that keeps the lock;
+    raises `ArtifactError` if the lock file can't be opened.
+    """
+    import fcntl
+
+    try:
+        handle = os.open(directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise _explained(error, directory / ".lock") from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        return None
+    return handle
+
+
+def remove_stale(directory: Path, *, schemas: Collection[str]) -> int:
+    """Remove the artifacts of an earlier run, so that none of them looks like a result of this one; returns how many.
+
+    Only files that say themselves that they are ours go: a JSON file directly in `directory` whose `schema` is one of
+    `schemas`, with its Markdown twin. Raises `ArtifactError` if one can't be removed.
+    """
+    removed = 0
+    for path in sorted(directory.glob("*.json")):
+        try:
+            ours = read_json(path).get("schema") in schemas
+        except ArtifactError:
+            continue
+        if not ours:
+            continue
+        for stale in (path, path.with_suffix(".md")):
+            try:
+                stale.unlink(missing_ok=True)
+            except OSError as error:
+                raise _explained(error, stale) from error
+        removed += 1
+    return removed
+
+
+def _replace(path: Path, content: bytes, *, durable: bool) -> None:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:80]}-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            # mkstemp gives 0600; an artifact is for everybody who may read the folder.
+            os.fchmod(file.fileno(), 0o644)
+            if durable:
+                os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        with suppress(OSError):
+            Path(name).unlink()
+        raise
+    if durable:
+        _sync_directory(path.parent)
+
+
+def _sync_directory(directory: Path) -> None:
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise ValueError(f"the key {twice[0]!r} occurs twice")
+    return found
+
+
+def _refuse(name: str) -> object:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _explained(error: OSError, path: Path) -> ArtifactError:
+    reason = error.strerror or type(error).__name__
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return ArtifactError(f"{path} can't be written: {reason}", hint="free some space on that disk and run again")
+    return ArtifactError(
+        f"{path} can't be written or read: {reason}",
+        hint="choose a folder that you may write with --dpone-artifact-dir",
+    )

@@ -1,0 +1,78 @@
+"""The pytest plugin. Every start of pytest loads this module, so it imports pytest and little else."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from .activity import MARKERS, find_activity
+from .collection import skip_locked
+from .fixtures import (
+    dpone_case,
+    dpone_certify,
+    dpone_clickhouse,
+    dpone_engine,
+    dpone_minio,
+    dpone_postgres,
+    dpone_settings,
+    dpone_stack,
+)
+from .options import add_options
+from .session import active_session, join, worker_invitation
+
+__all__ = [
+    "dpone_case",
+    "dpone_certify",
+    "dpone_clickhouse",
+    "dpone_engine",
+    "dpone_minio",
+    "dpone_postgres",
+    "dpone_settings",
+    "dpone_stack",
+]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Register the options and ini keys."""
+    add_options(parser)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Register the hooks for users."""
+    from . import hooks
+
+    pluginmanager.add_hookspecs(hooks)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the markers, and wake up if somebody asked for it."""
+    for name, meaning in MARKERS.items():
+        config.addinivalue_line("markers", f"{name}: {meaning} (pytest-dpone)")
+    invitation = worker_invitation(config)
+    if invitation:
+        join(config, invitation)
+    elif invitation is None and (activity := find_activity(config, os.environ)) is not None:
+        from .control import start
+
+        start(config, activity)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In an inactive run, skip what needs services."""
+    if active_session(config) is None:
+        skip_locked(items, unlocked=frozenset())
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Parametrise every test that asks for `dpone_case` by the selected cases."""
+    if "dpone_case" not in metafunc.fixturenames:
+        return
+    session = active_session(metafunc.config)
+    if session is None:
+        skip = pytest.mark.skip(reason="dpone is not active: give --dpone-profile=local_live")
+        metafunc.parametrize("dpone_case", [pytest.param(None, id="inactive", marks=skip)], indirect=True)
+        return
+    scope = session.plan.scope
+    metafunc.parametrize("dpone_case", scope, ids=[case.case_id for case in scope], indirect=True)

@@ -1,0 +1,140 @@
+"""What a run does with the plugin: which suites are collected, which marked tests may run, under which profile."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pytest
+
+from .options import VARIABLES, Options, Raw, gather, parse, switch
+
+SERVICE_MARKERS = {
+    "integration_postgres": "needs Postgres",
+    "integration_mssql": "needs SQL Server",
+    "integration_clickhouse": "needs ClickHouse",
+    "integration_kafka": "needs Kafka",
+    "integration_schema_registry": "needs a Schema Registry",
+    "integration_minio": "needs MinIO or another S3",
+}
+MARKERS = {
+    **SERVICE_MARKERS,
+    "integration_matrix": "certifies cases of the matrix",
+    "integration_live": "needs systems of a vendor, with credentials",
+}
+
+_SELECTION = ("case", "source", "sink", "strategy")
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """Everything that is decided before the first test is collected; the same value in every process of a run."""
+
+    raw: Raw
+    options: Options
+    profile: str
+    suites: tuple[str, ...]
+    """Which packaged suites are collected: `services`, `matrix`, `selfcheck`."""
+    unlocked: frozenset[str]
+    """The integration markers whose tests may run."""
+
+    @property
+    def only_selected(self) -> bool:
+        """If everything but the selected cases, or but the mutants, is deselected."""
+        return self.options.selfcheck or (self.certifies and bool(self.options.case))
+
+    @property
+    def certifies(self) -> bool:
+        """If the packaged matrix is part of the run, so that every planned case must leave a record."""
+        return "matrix" in self.suites
+
+    def to_json(self) -> str:
+        """For the workers; no setting of the table holds a secret."""
+        return json.dumps({"raw": self.raw, "suites": self.suites, "unlocked": sorted(self.unlocked)})
+
+    @classmethod
+    def from_json(cls, text: str) -> Activity:
+        """The controller's activity, in a worker."""
+        data = json.loads(text)
+        raw = {name: (value, origin) for name, (value, origin) in data["raw"].items()}
+        options = parse(raw)
+        return cls(raw, options, _profile(options), tuple(data["suites"]), frozenset(data["unlocked"]))
+
+
+def find_activity(config: pytest.Config, environ: Mapping[str, str]) -> Activity | None:
+    """What the options and the environment ask for, or None: then the plugin does nothing.
+
+    Raises `pytest.UsageError` for values that are wrong and for wishes that contradict each other.
+    """
+    raw = gather(config, environ)
+    given = {name for name, (_, origin) in raw.items() if origin == "option"}
+    if raw.get("profile", ("", ""))[1] == "environment":
+        given.add("profile")
+    wishes = {name: _variable(name, environ) for name in VARIABLES}
+    if not given and not any(wishes.values()):
+        return None
+    options = parse(raw)
+    suites = _suites(options, given, wishes)
+    _check_wishes(options, given, suites, wishes)
+    return Activity(raw, options, _profile(options), suites, _unlocked(given, suites, wishes))
+
+
+def way_in(marker: str) -> str:
+    """Why a test with `marker` is skipped, and how it is not."""
+    variable = {"integration_matrix": "DPONE_RUN_INTEGRATION_MATRIX", "integration_live": "DPONE_RUN_INTEGRATION_LIVE"}
+    switched = f"set {variable.get(marker, 'DPONE_RUN_INTEGRATION')}=1"
+    profile = "" if marker == "integration_live" else " or give --dpone-profile=local_live"
+    return f"{marker} tests are off: {switched}{profile}"
+
+
+def _variable(name: str, environ: Mapping[str, str]) -> bool | None:
+    if name not in environ or environ[name] == "":
+        return None
+    try:
+        return switch(environ[name], hint="")
+    except ValueError as error:
+        raise pytest.UsageError(f"{name}: {error}\nhint: use {name}=1 or {name}=0, or unset it") from None
+
+
+def _profile(options: Options) -> str:
+    if options.profile:
+        return options.profile
+    # The documentation's release gate is the matrix in the mode real_local.
+    return "real_local" if options.origins["run_mode"] in ("environment", "option") else "local_live"
+
+
+def _suites(options: Options, given: set[str], wishes: Mapping[str, bool | None]) -> tuple[str, ...]:
+    if options.selfcheck:
+        return ("selfcheck",)
+    asked = given.intersection(("profile", *_SELECTION))
+    if not asked and not wishes["DPONE_RUN_INTEGRATION_MATRIX"]:
+        return ()
+    return ("services", "matrix") if asked and not options.case else ("matrix",)
+
+
+def _check_wishes(
+    options: Options, given: set[str], suites: tuple[str, ...], wishes: Mapping[str, bool | None]
+) -> None:
+    asked = f"--dpone-{min(given).replace('_', '-')}" if given else "DPONE_RUN_INTEGRATION_MATRIX=1"
+    if wishes["DPONE_RUN_INTEGRATION"] is False:
+        raise _contradiction("DPONE_RUN_INTEGRATION=0", asked)
+    if wishes["DPONE_RUN_INTEGRATION_MATRIX"] is False and "matrix" in suites:
+        raise _contradiction("DPONE_RUN_INTEGRATION_MATRIX=0", asked)
+    if wishes["DPONE_RUN_INTEGRATION_LIVE"] and "profile" in given:
+        raise _contradiction("DPONE_RUN_INTEGRATION_LIVE=1", f"the profile {options.profile}")
+
+
+def _contradiction(variable: str, other: str) -> pytest.UsageError:
+    return pytest.UsageError(f"{variable} contradicts {other}\nhint: unset the variable, or leave the other out")
+
+
+def _unlocked(given: set[str], suites: tuple[str, ...], wishes: Mapping[str, bool | None]) -> frozenset[str]:
+    unlocked: set[str] = set()
+    if given or wishes["DPONE_RUN_INTEGRATION"]:
+        unlocked.update(SERVICE_MARKERS)
+    if suites or wishes["DPONE_RUN_INTEGRATION_MATRIX"]:
+        unlocked.add("integration_matrix")
+    if wishes["DPONE_RUN_INTEGRATION_LIVE"]:
+        unlocked.add("integration_live")
+    return frozenset(unlocked)

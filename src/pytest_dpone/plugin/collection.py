@@ -1,0 +1,69 @@
+"""The packaged suite as items of the user's session, whatever the arguments, the directory and the ini file are."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from .activity import MARKERS, way_in
+
+PREFIX = "dpone"
+_PACKAGE = "pytest_dpone.plugin.suite"
+
+
+class SuiteModule(pytest.Module):
+    """A module of the packaged suite.
+
+    It is named `dpone/test_….py` wherever the package is installed, so node ids are the same on every machine, and it
+    is collected by pytest's default names, so that a user's `python_functions` can't hide it.
+    """
+
+    def funcnamefilter(self, name: str) -> bool:
+        """The suite's own naming."""
+        return name.startswith("test_")
+
+    def classnamefilter(self, name: str) -> bool:  # noqa: ARG002 - the signature is pytest's
+        """The suite has no test classes."""
+        return False
+
+    def _getobj(self) -> ModuleType:
+        # The user's import mode must not import the module a second time under another name.
+        return importlib.import_module(f"{_PACKAGE}.{self.path.stem}")
+
+
+def suite_items(session: pytest.Session, suites: Iterable[str]) -> list[pytest.Item]:
+    """The items of the packaged suites, in their order."""
+    items: list[pytest.Item] = []
+    for suite in suites:
+        path = Path(__file__).parent / "suite" / f"test_{suite}.py"
+        module = SuiteModule.from_parent(session, path=path, nodeid=f"{PREFIX}/{path.name}")
+        items.extend(session.genitems(module))
+    return items
+
+
+def keep_selected(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect everything but the packaged suite and the tests that are parametrised by a case."""
+    chosen = [item for item in items if item.getparent(SuiteModule) or case_param(item)]
+    rest = [item for item in items if not (item.getparent(SuiteModule) or case_param(item))]
+    if rest:
+        config.hook.pytest_deselected(items=rest)
+        items[:] = chosen
+
+
+def skip_locked(items: Iterable[pytest.Item], *, unlocked: frozenset[str]) -> None:
+    """Skip what carries an integration marker that nobody switched on; the reason names the way in."""
+    for item in items:
+        for mark in item.iter_markers():
+            if mark.name in MARKERS and mark.name not in unlocked:
+                item.add_marker(pytest.mark.skip(reason=way_in(mark.name)))
+                break
+
+
+def case_param(item: pytest.Item) -> object:
+    """The case that `item` is about, or None."""
+    callspec = getattr(item, "callspec", None)
+    return callspec.params.get("dpone_case") if callspec is not None else None

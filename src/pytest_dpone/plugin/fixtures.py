@@ -1,0 +1,120 @@
+"""The fixtures for users' tests; every session fixture is a place to override."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+
+from .collection import case_param
+from .session import session_or_skip
+
+if TYPE_CHECKING:
+    from ..core.model import Case, CaseRecord
+    from ..core.wire import Engine, ServiceInfo
+    from ..run.settings import RunSettings
+    from ..services.stack import Stack
+
+
+class CertifyCase(Protocol):
+    """The callable of `dpone_certify`."""
+
+    def __call__(self, *, engine: Engine | None = None) -> CaseRecord:
+        """Certify the test's case with `engine`, or with the run's; fails or skips the test if it does not pass."""
+        ...
+
+
+@pytest.fixture(scope="session")
+def dpone_settings(request: pytest.FixtureRequest) -> RunSettings:
+    """The settings of the run: rows, seed, ratios, profile. Skips in a run without dpone."""
+    return session_or_skip(request.config).settings
+
+
+@pytest.fixture(scope="session")
+def dpone_engine(request: pytest.FixtureRequest) -> Engine:
+    """The engine under test, as --dpone-engine names it. Override it in the conftest of rootdir to certify your own."""
+    return session_or_skip(request.config).engine
+
+
+@pytest.fixture(scope="session")
+def dpone_stack(request: pytest.FixtureRequest) -> Stack:
+    """The services of the run; nothing is started before somebody asks for a service."""
+    return session_or_skip(request.config).services()
+
+
+@pytest.fixture(scope="session")
+def dpone_postgres(request: pytest.FixtureRequest) -> ServiceInfo:
+    """A running Postgres: its address and what it is. Skips if none can be had."""
+    return running_service(request, "postgres")
+
+
+@pytest.fixture(scope="session")
+def dpone_clickhouse(request: pytest.FixtureRequest) -> ServiceInfo:
+    """A running ClickHouse: its address and what it is. Skips if none can be had."""
+    return running_service(request, "clickhouse")
+
+
+@pytest.fixture(scope="session")
+def dpone_minio(request: pytest.FixtureRequest) -> ServiceInfo:
+    """A running S3: its address and what it is. Skips if none can be had."""
+    return running_service(request, "minio")
+
+
+@pytest.fixture
+def dpone_case(request: pytest.FixtureRequest) -> Case:
+    """A planned case; a test that asks for it runs once for each case that the options select."""
+    return request.param  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def dpone_certify(request: pytest.FixtureRequest) -> CertifyCase:
+    """`dpone_certify(engine=…)` certifies the test's `dpone_case` and records what it found."""
+    session = session_or_skip(request.config)
+    case: Any = case_param(request.node)
+    if case is None:
+        pytest.fail("dpone_certify needs a case: ask for the fixture dpone_case as well", pytrace=False)
+
+    def certify(*, engine: Engine | None = None) -> CaseRecord:
+        __tracebackhide__ = True
+        from ..run.attempt import attempt
+        from .records import keep
+
+        record = attempt(
+            case,
+            engine=request.getfixturevalue("dpone_engine") if engine is None else engine,
+            registry=session.plan.registry,
+            services=session.services,
+            settings=session.settings,
+        )
+        keep(request.node, record)
+        _judge(record)
+        return record
+
+    return certify
+
+
+def running_service(request: pytest.FixtureRequest, name: str) -> ServiceInfo:
+    """The service `name`, started if need be; skips if it can't be had, fails if it does not start."""
+    from ..errors import ServiceUnavailable
+
+    services = session_or_skip(request.config).services()
+    choice = services.choose([name])[name]
+    if choice.provider is None:
+        pytest.skip(f"unavailable: {choice.reason}")
+    try:
+        return services.ensure([name])[name]
+    except ServiceUnavailable as error:
+        pytest.skip(f"unavailable: {error.fact}")
+
+
+def _judge(record: CaseRecord) -> None:
+    __tracebackhide__ = True
+    from ..core.model import NotRun, Verdict
+    from ..report.escape import visible
+    from ..report.terminal import failure_lines
+
+    if record.verdict is Verdict.PASSED:
+        return
+    if record.reason in (NotRun.NOT_IMPLEMENTED, NotRun.UNAVAILABLE):
+        pytest.skip(f"{record.reason}: {visible(record.detail)}")
+    pytest.fail("\n".join(line.text for line in failure_lines(record)), pytrace=False)

@@ -1,0 +1,70 @@
+"""Records travel as JSON on a test's report: the same way inside one process and from a worker to the controller."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from .collection import case_param
+
+if TYPE_CHECKING:
+    from ..core.model import Case, CaseRecord
+
+ATTRIBUTE = "dpone_records"
+MUTANTS = "dpone_mutants"
+
+_kept = pytest.StashKey["list[CaseRecord]"]()
+_sent = pytest.StashKey[int]()
+_trials = pytest.StashKey["list[str]"]()
+
+
+def keep(item: pytest.Item, record: CaseRecord) -> None:
+    """Keep a record until the report of the current phase is made."""
+    item.stash.setdefault(_kept, []).append(record)
+
+
+def keep_trial(item: pytest.Item, text: str) -> None:
+    """Keep the outcome of a mutant's trial, as JSON, until the report of the current phase is made."""
+    item.stash.setdefault(_trials, []).append(text)
+
+
+def attach(item: pytest.Item, report: pytest.TestReport) -> None:
+    """Put what was kept since the last phase on `report`; a red test never leaves a green case behind."""
+    if trials := item.stash.get(_trials, None):
+        setattr(report, MUTANTS, trials)
+        item.stash[_trials] = []
+    case: Any = case_param(item)
+    if case is None or (report.passed and _kept not in item.stash):
+        return
+    records = item.stash.setdefault(_kept, [])
+    if not report.passed and (missing := _told_by_test(case, report, records)) is not None:
+        records.append(missing)
+    fresh = records[item.stash.get(_sent, 0) :]
+    if fresh:
+        setattr(report, ATTRIBUTE, [record.model_dump_json() for record in fresh])
+        item.stash[_sent] = len(records)
+
+
+def _told_by_test(case: Case, report: pytest.TestReport, records: list[CaseRecord]) -> CaseRecord | None:
+    """The record that the test's own outcome gives, if no record says as much already."""
+    from ..core.model import CaseRecord, NotRun, Verdict
+
+    if report.skipped:
+        if records:
+            return None
+        return CaseRecord.of(case, Verdict.NOT_RUN, reason=NotRun.SKIPPED, detail=_reason(report))
+    if any(record.verdict is not Verdict.PASSED for record in records):
+        return None
+    when = "after its case had passed" if records else f"in its {report.when} phase, before a case was certified"
+    engine = records[-1].engine if records else ""
+    detail = f"the test failed {when}: {_reason(report)}"
+    return CaseRecord.of(case, Verdict.FAILED, detail=detail, engine=engine)
+
+
+def _reason(report: pytest.TestReport) -> str:
+    if isinstance(report.longrepr, tuple):
+        return report.longrepr[2].removeprefix("Skipped: ")
+    crash = getattr(report.longrepr, "reprcrash", None)
+    text = crash.message if crash is not None else str(report.longrepr or "")
+    return text.strip().partition("\n")[0]

@@ -1,0 +1,181 @@
+"""What every process of an active run has: the plan, the settings, the engine, a way to the services."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ..errors import DponeError
+from . import records
+from .activity import Activity
+from .collection import keep_selected, skip_locked, suite_items
+
+if TYPE_CHECKING:
+    from ..core.wire import Engine
+    from ..run.plan import Plan
+    from ..run.settings import RunSettings
+    from ..services.stack import Stack, StackSettings
+
+_key = pytest.StashKey["DponeSession"]()
+
+
+class DponeSession:
+    """Owns the run's state in this process; registered as a plugin in an active run only.
+
+    The controller, or the only process, launches the supervisor of the services; workers get its address.
+    """
+
+    def __init__(self, config: pytest.Config, activity: Activity, *, run_id: str, address: str | None = None) -> None:
+        self.config = config
+        self.activity = activity
+        self.run_id = run_id
+        self._address = address
+        self._stack: Stack | None = None
+        config.stash[_key] = self
+
+    @cached_property
+    def plan(self) -> Plan:
+        """Registry, matrix and scope; raises `pytest.UsageError` for a selection that means nothing."""
+        from ..core.registry import default_registry
+        from ..run.plan import make_plan
+
+        options = self.activity.options
+        registry = default_registry()
+        with usage_errors():
+            self.config.hook.pytest_dpone_register(registry=registry)
+            return make_plan(
+                registry,
+                cases=options.case,
+                sources=options.source,
+                sinks=options.sink,
+                strategies=options.strategy,
+            )
+
+    @cached_property
+    def settings(self) -> RunSettings:
+        """What every case of the run is played with."""
+        from ..run.settings import RunSettings
+
+        options = self.activity.options
+        with usage_errors():
+            return RunSettings(
+                run_id=self.run_id,
+                seed=options.seed,
+                rows=options.rows,
+                change_ratio=options.change_ratio,
+                delete_ratio=options.delete_ratio,
+                dataset=options.dataset,
+                batch_rows=options.batch_rows,
+                profile=self.activity.profile,
+                keep=options.keep,
+            )
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The engine that the options name; raises `pytest.UsageError` if nobody knows it."""
+        name = self.activity.options.engine
+        engine: Engine | None = self.config.hook.pytest_dpone_engine(name=name)
+        if engine is not None:
+            return engine
+        from ..engines import load_engine
+
+        with usage_errors():
+            return load_engine(name)
+
+    @cached_property
+    def stack_settings(self) -> StackSettings:
+        """Providers, images and addresses; raises `pytest.UsageError` for addresses that can't be read."""
+        from ..services.stack import StackSettings, external_from_environ
+
+        options = self.activity.options
+        with usage_errors():
+            return StackSettings(
+                run_id=self.run_id,
+                providers=dict(options.services),
+                images=dict(options.image),
+                external=external_from_environ(os.environ),
+            )
+
+    def services(self) -> Stack:
+        """The run's services, none of them started yet; launches the supervisor at the first call in the controller."""
+        from ..services.stack import Stack
+
+        if self._stack is None:
+            self._stack = Stack.connect(self._address) if self._address else Stack.launch(self.stack_settings)
+        return self._stack
+
+    def invitation(self) -> str:
+        """What a worker needs to take part, as JSON."""
+        address = self.services().address
+        return json.dumps({"activity": self.activity.to_json(), "run_id": self.run_id, "address": address})
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(
+        self, session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
+    ) -> None:
+        """Add the packaged suite before -k, -m and --deselect choose."""
+        items.extend(suite_items(session, self._suites()))
+        if self.activity.only_selected:
+            keep_selected(config, items)
+        skip_locked(items, unlocked=self.activity.unlocked)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Put the records of the test on its report."""
+        report = yield
+        records.attach(item, report)
+        return report
+
+    def _suites(self) -> list[str]:
+        from .suite.scratch import TESTED
+
+        tested = any(name in TESTED for name in self.plan.services)
+        return [suite for suite in self.activity.suites if suite != "services" or tested]
+
+    def pytest_unconfigure(self) -> None:
+        """Stop what this process started."""
+        stack, self._stack = self._stack, None
+        if stack is not None and not self._address:
+            stack.close()
+
+
+def join(config: pytest.Config, invitation: str) -> None:
+    """Take part in a run as a worker."""
+    facts = json.loads(invitation)
+    activity = Activity.from_json(facts["activity"])
+    session = DponeSession(config, activity, run_id=facts["run_id"], address=facts["address"])
+    config.pluginmanager.register(session, "dpone-session")
+
+
+def active_session(config: pytest.Config) -> DponeSession | None:
+    """The session of an active run, else None."""
+    return config.stash.get(_key, None)
+
+
+def session_or_skip(config: pytest.Config) -> DponeSession:
+    """The session of an active run; skips the test in an inactive one."""
+    session = active_session(config)
+    if session is None:
+        pytest.skip("dpone is not active: give --dpone-profile=local_live or set DPONE_RUN_INTEGRATION=1")
+    return session
+
+
+@contextmanager
+def usage_errors() -> Iterator[None]:
+    """Our errors as pytest's `UsageError`: exit status 4, and no traceback."""
+    try:
+        yield
+    except DponeError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def worker_invitation(config: pytest.Config) -> str | None:
+    """What the controller told this worker: None if this is no worker, empty if the run is inactive."""
+    workerinput: dict[str, Any] | None = getattr(config, "workerinput", None)
+    return None if workerinput is None else str(workerinput.get("dpone", ""))

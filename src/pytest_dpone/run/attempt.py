@@ -1,0 +1,122 @@
+"""One case from the engine's word to the record: may it run, is everything there, run it, did a service die."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from ..core.model import ActName, ActRecord, Case, CaseRecord, NotRun, Verdict
+from ..core.registry import Registry
+from ..core.wire import Engine, ServiceInfo, Support
+from ..errors import DponeError, ServiceUnavailable
+from .plan import services_of
+
+if TYPE_CHECKING:
+    from .settings import RunSettings
+
+
+class Availability(Protocol):
+    """If a service can be had, by which provider; `provider` is None if not, and `reason` says why."""
+
+    @property
+    def provider(self) -> str | None:
+        """The provider's name."""
+        ...
+
+    @property
+    def reason(self) -> str:
+        """Why this provider, or why none."""
+        ...
+
+
+class Services(Protocol):
+    """What an attempt asks of the run's services; `services.stack.Stack` is one."""
+
+    def choose(self, names: Sequence[str]) -> Mapping[str, Availability]:
+        """Say how each service would be had; starts nothing."""
+        ...
+
+    def ensure(self, names: Sequence[str]) -> Mapping[str, ServiceInfo]:
+        """Start what is not up yet; raises `ServiceUnavailable` or `ServiceFailed`."""
+        ...
+
+    def died(self, name: str) -> str | None:
+        """How the service ended, or None while it lives."""
+        ...
+
+
+def attempt(
+    case: Case,
+    *,
+    engine: Engine,
+    registry: Registry,
+    services: Callable[[], Services],
+    settings: RunSettings,
+    on_act: Callable[[ActRecord], None] | None = None,
+) -> CaseRecord:
+    """Certify `case`, or record why it was not run. Raises nothing but KeyboardInterrupt and errors of the harness.
+
+    `services` is called only if the engine supports the case and the case needs a service.
+    """
+    from .case import certify, not_run
+
+    def refuse(reason: NotRun, detail: str) -> CaseRecord:
+        return not_run(case, reason, detail=detail, settings=settings, engine=engine.name)
+
+    support = _support(engine, case)
+    if isinstance(support, CaseRecord):
+        return support
+    if support.status != "supported":
+        return refuse(NotRun.NOT_IMPLEMENTED, support.reason or f"the engine {engine.name} says: {support.status}")
+    names = services_of(case, registry)
+    try:
+        if names and (missing := _missing(services().choose(names))):
+            return refuse(NotRun.UNAVAILABLE, missing)
+        running = services().ensure(names) if names else {}
+    except ServiceUnavailable as error:
+        return refuse(NotRun.UNAVAILABLE, error.fact)
+    except DponeError as error:
+        if deaths := _deaths(names, services):
+            return refuse(NotRun.SERVICE_DIED, deaths)
+        return _failed(case, settings, engine.name, fact=error.fact, text=str(error))
+    record = certify(case, engine=engine, registry=registry, services=running, settings=settings, on_act=on_act)
+    if record.verdict is not Verdict.FAILED or not (deaths := _deaths(names, services)):
+        return record
+    # The case is not to blame for a service that died under it; it is not run then, which is red all the same.
+    return record.model_copy(update={"verdict": Verdict.NOT_RUN, "reason": NotRun.SERVICE_DIED, "detail": deaths})
+
+
+def _support(engine: Engine, case: Case) -> Support | CaseRecord:
+    try:
+        return engine.supports(case)
+    except Exception as error:  # an engine is foreign code, and what it does wrong is a red case
+        text = f"the engine {engine.name} can't say if it supports {case.case_id}: {type(error).__name__}: {error}"
+        return CaseRecord.of(case, Verdict.FAILED, detail=text, engine=engine.name)
+
+
+def _missing(choices: Mapping[str, Availability]) -> str:
+    return "; ".join(choice.reason for choice in choices.values() if choice.provider is None)
+
+
+def _failed(case: Case, settings: RunSettings, engine: str, *, fact: str, text: str) -> CaseRecord:
+    from .case import rerun_command
+
+    return CaseRecord.of(
+        case,
+        Verdict.FAILED,
+        detail=fact.partition("\n")[0],
+        engine=engine,
+        seed=settings.seed,
+        rows=settings.rows,
+        acts=(ActRecord(name=ActName.PROVISION, passed=False, error=text),),
+        rerun=rerun_command(case, settings, engine),
+    )
+
+
+def _deaths(names: Sequence[str], services: Callable[[], Services]) -> str:
+    """Which of the services died and how, in one line; empty if all of them live."""
+    try:
+        ends = {name: services().died(name) for name in names}
+    except DponeError as error:
+        return error.fact.partition("\n")[0]
+    return "; ".join(f"{name} died: {end.partition(chr(10))[0]}" for name, end in ends.items() if end)

@@ -1,0 +1,158 @@
+"""One case through its acts, to a record (DESIGN §3)."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from time import monotonic
+
+from ..core.model import ActName, ActRecord, Case, CaseRecord, NotRun, ServiceRecord, Verdict
+from ..core.oracle import implemented
+from ..core.registry import Registry
+from ..core.wire import Engine, ServiceInfo
+from . import acts
+from .settings import RunSettings
+from .stage import Stage, stage_for, tear_down
+
+MAX_ERROR = 2000
+OnAct = Callable[[ActRecord], None]
+
+
+def certify(
+    case: Case,
+    *,
+    engine: Engine,
+    registry: Registry,
+    services: Mapping[str, ServiceInfo],
+    settings: RunSettings,
+    on_act: OnAct | None = None,
+) -> CaseRecord:
+    """Play all acts of `case` and judge each; the first red act ends the case.
+
+    Never raises for what the engine or a service does: that is in the record. `on_act` hears of each act as it ends.
+    """
+    support = engine.supports(case)
+    if support.status != "supported" or not implemented(case.strategy):
+        detail = support.reason or f"the strategy {case.strategy} is not implemented yet"
+        return not_run(case, NotRun.NOT_IMPLEMENTED, detail=detail, settings=settings, engine=engine.name)
+    started = monotonic()
+    played: list[ActRecord] = []
+    problem = ""
+    try:
+        with stage_for(case, registry=registry, services=services, settings=settings) as stage:
+            stage.own_columns = support.own_columns
+            problem = _play(stage, engine, played, on_act)
+    except Exception as error:
+        problem = f"the harness failed: {_text(error)}"
+    problem = _scrubbed(problem, services)
+    passed = not problem and bool(played) and all(act.passed for act in played)
+    return CaseRecord.of(
+        case,
+        Verdict.PASSED if passed else Verdict.FAILED,
+        detail=problem or ("" if passed else _first_red(played)),
+        engine=engine.name,
+        seed=settings.seed,
+        rows=settings.rows,
+        acts=tuple(played),
+        services=_records(services),
+        rerun=rerun_command(case, settings, engine.name),
+        seconds=round(monotonic() - started, 3),
+        finished_at=_now(),
+    )
+
+
+def not_run(case: Case, reason: NotRun, *, detail: str, settings: RunSettings, engine: str = "") -> CaseRecord:
+    """A record that says why `case` has no result."""
+    return CaseRecord.of(
+        case,
+        Verdict.NOT_RUN,
+        reason=reason,
+        detail=detail,
+        engine=engine,
+        seed=settings.seed,
+        rows=settings.rows,
+        rerun=rerun_command(case, settings, engine),
+    )
+
+
+def rerun_command(case: Case, settings: RunSettings, engine: str) -> str:
+    """The shell command that plays exactly this case again."""
+    words = ["pytest", f"--dpone-case={case.case_id}", f"--dpone-rows={settings.rows}", f"--dpone-seed={settings.seed}"]
+    default = RunSettings(run_id="x")
+    for name in ("change_ratio", "delete_ratio", "dataset", "batch_rows"):
+        if (value := getattr(settings, name)) != getattr(default, name):
+            words.append(f"--dpone-{name.replace('_', '-')}={value}")
+    if engine not in ("", "native"):
+        words.append(f"--dpone-engine={engine}")
+    return shlex.join(words)
+
+
+def _play(stage: Stage, engine: Engine, played: list[ActRecord], on_act: OnAct | None) -> str:
+    """Play act after act until one is red; returns what went wrong beside the checks, or an empty text."""
+    problem = ""
+    try:
+        for name, player in _programme(stage, engine):
+            act = acts.Act(name)
+            try:
+                player(act)
+            except Exception as error:
+                act.error = act.error or stage.scrub(_text(error))
+            record = act.record()
+            played.append(record)
+            if on_act is not None:
+                on_act(record)
+            if not record.passed:
+                break
+    finally:
+        red = not (played and all(act.passed for act in played))
+        if stage.settings.keep == "always" or (stage.settings.keep == "failed" and red):
+            problem = ""
+        elif left := tear_down(stage):
+            problem = f"the clean-up left something behind: {'; '.join(left)}"
+    return problem
+
+
+def _programme(stage: Stage, engine: Engine) -> list[tuple[ActName, Callable[[acts.Act], None]]]:
+    programme: list[tuple[ActName, Callable[[acts.Act], None]]] = [
+        (ActName.PROVISION, partial(acts.provision, stage=stage)),
+        (ActName.LOAD, partial(acts.load, stage=stage, engine=engine)),
+        (ActName.CHANGE, partial(acts.change, stage=stage, engine=engine)),
+        (ActName.REPEAT, partial(acts.repeat, stage=stage, engine=engine)),
+    ]
+    if acts.needs_reconcile(stage):
+        programme.append((ActName.RECONCILE, partial(acts.reconcile, stage=stage, engine=engine)))
+    if acts.rejects_anything(stage):
+        programme.append((ActName.REJECT, partial(acts.reject, stage=stage, engine=engine)))
+    return programme
+
+
+def _first_red(played: list[ActRecord]) -> str:
+    """The first red act and check in one line."""
+    for act in played:
+        if act.error:
+            return f"act {act.name}: {act.error}".splitlines()[0]
+        for check in act.checks:
+            if not check.passed:
+                told = check.detail or f"expected {check.expected}, got {check.actual}"
+                return f"act {act.name}, check {check.name}: {told}"
+    return "no act was played"
+
+
+def _records(services: Mapping[str, ServiceInfo]) -> tuple[ServiceRecord, ...]:
+    return tuple(services[name].record for name in sorted(services))
+
+
+def _text(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"[:MAX_ERROR]
+
+
+def _scrubbed(text: str, services: Mapping[str, ServiceInfo]) -> str:
+    from ..core.wire import scrub
+
+    return scrub(text, [info.url for info in services.values()])
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

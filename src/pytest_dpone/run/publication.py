@@ -1,0 +1,119 @@
+"""The artifacts of a run: one behavior document per case as it arrives, one certification report at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ..core.model import SCHEMA_BEHAVIOR, CaseRecord, Frozen, Verdict
+from ..core.registry import Excluded
+from ..evidence.artifacts import check_writable, hold, remove_stale, write_json, write_text
+from ..report.markdown import case_markdown, report_markdown
+from .origin import Origin
+from .verdict import Decision, blockers_of
+
+SCHEMA_REPORT = "pytest-dpone/certification-report/v1"
+
+
+class Identity(Frozen):
+    """What every artifact of a run says about the run (DESIGN §9)."""
+
+    run_id: str
+    profile: str
+    run_mode: str
+    release: str | None = None
+    source: Origin = Origin()
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """Writes into one folder. Every method may raise `ArtifactError`."""
+
+    directory: Path
+    identity: Identity
+
+    def prepare(self) -> int | None:
+        """Make the folder ready: it can be written, it is ours, and nothing in it tells of an earlier run.
+
+        Returns the handle that holds the folder, to be closed at the end; None, and nothing was removed, if another
+        run is writing there.
+        """
+        check_writable(self.directory)
+        handle = hold(self.directory)
+        if handle is not None:
+            remove_stale(self.directory, schemas=(SCHEMA_BEHAVIOR, SCHEMA_REPORT))
+        return handle
+
+    def case(self, record: CaseRecord) -> Path:
+        """Write `<case_id>__behavior.json` and its Markdown twin; returns the path of the JSON file."""
+        passed = record.verdict is Verdict.PASSED
+        head = self._head(SCHEMA_BEHAVIOR, passed=passed, blockers=blockers_of(record))
+        path = self.directory / f"{_file_name(record.case_id)}__behavior.json"
+        # What did not run is said by the report as well, so losing the document in a power cut loses nothing.
+        durable = record.verdict is not Verdict.NOT_RUN
+        body = {key: value for key, value in record.model_dump(mode="json").items() if key != "schema"}
+        write_json(path, {**head, **body}, durable=durable)
+        write_text(path.with_suffix(".md"), case_markdown(record, head), durable=durable)
+        return path
+
+    def report(
+        self, records: Sequence[CaseRecord], decision: Decision, *, excluded: Sequence[Excluded], matrix_size: int
+    ) -> Path:
+        """Write `certification_report.json` and its Markdown twin; returns the path of the JSON file."""
+        head = self._head(SCHEMA_REPORT, passed=decision.passed, blockers=decision.blockers)
+        document = {
+            **head,
+            "word": decision.word,
+            "headline": decision.headline,
+            "matrix_size": matrix_size,
+            "counts": _counts(records),
+            "services": _services(records),
+            "cases": [_row(record) for record in records],
+            "excluded": [{"case_id": row.case.case_id, "reason": row.reason} for row in excluded],
+        }
+        path = self.directory / "certification_report.json"
+        write_json(path, document)
+        write_text(path.with_suffix(".md"), report_markdown(records, document))
+        return path
+
+    def _head(self, schema: str, *, passed: bool, blockers: Sequence[str]) -> dict[str, object]:
+        return {
+            "schema": schema,
+            "passed": passed,
+            "blockers": list(blockers),
+            "generated_at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            **self.identity.model_dump(mode="json"),
+        }
+
+
+def _file_name(case_id: str) -> str:
+    """A case id as a file name; the ids of a valid registry stay as they are, anything else is spelled out."""
+    return "".join(c if c.isascii() and (c.isalnum() or c in "_-") else f"%{ord(c):x}" for c in case_id)
+
+
+def _counts(records: Sequence[CaseRecord]) -> dict[str, int]:
+    counts = {str(verdict): 0 for verdict in Verdict}
+    for record in records:
+        counts[str(record.verdict)] += 1
+    return counts
+
+
+def _services(records: Sequence[CaseRecord]) -> list[dict[str, object]]:
+    services = {service.model_dump_json(): service for record in records for service in record.services}
+    return [service.model_dump(mode="json") for service in sorted(services.values(), key=lambda s: s.name)]
+
+
+def _row(record: CaseRecord) -> dict[str, object]:
+    return {
+        "case_id": record.case_id,
+        "verdict": str(record.verdict),
+        "reason": record.reason and str(record.reason),
+        "detail": record.detail,
+        "engine": record.engine,
+        "rows": record.rows,
+        "acts": [str(act.name) for act in record.acts],
+        "seconds": record.seconds,
+        "behavior": f"{_file_name(record.case_id)}__behavior.json",
+    }

@@ -1,0 +1,44 @@
+"""All that a run needs to know, read once."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from ..core.dataset import DatasetSpec
+from ..core.model import Frozen
+
+DatasetKind = Literal["standard", "narrow", "empty", "single"]
+
+
+class RunSettings(Frozen):
+    """Ratios are shares of S0's rows in 0..1 with `delete_ratio` ≤ `change_ratio`; `rows` is S0's count."""
+
+    run_id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")
+    seed: int = Field(ge=0, lt=2**63, default=1)
+    rows: int = Field(ge=1, default=1000)
+    change_ratio: float = Field(ge=0, le=1, default=0.2)
+    delete_ratio: float = Field(ge=0, le=1, default=0.05)
+    dataset: DatasetKind = "standard"
+    batch_rows: int = Field(ge=1, default=65_536)
+    """Rows of one batch, for the dataset, the engine's job and the comparison."""
+    profile: str = "local_live"
+    keep: Literal["never", "failed", "always"] = "never"
+
+    @model_validator(mode="after")
+    def _deletes_are_changes(self) -> RunSettings:
+        if self.delete_ratio > self.change_ratio:
+            raise ValueError(f"delete_ratio {self.delete_ratio} is greater than change_ratio {self.change_ratio}")
+        return self
+
+    def dataset_spec(self) -> DatasetSpec:
+        """What decides the rows of every case of this run."""
+        return DatasetSpec(
+            seed=self.seed,
+            rows=self.rows,
+            change_ratio=self.change_ratio,
+            delete_ratio=self.delete_ratio,
+            kind=self.dataset,
+            batch_rows=self.batch_rows,
+        )

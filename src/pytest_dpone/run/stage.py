@@ -1,0 +1,170 @@
+"""Where a case plays: its catalogs, its names on both services, its dataset, and how a table is judged."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..core.dataset import Dataset
+from ..core.diff import compare, visible
+from ..core.kinds import TableSchema
+from ..core.model import ActName, Case, Check, DiffReport
+from ..core.oracle import Expectation
+from ..core.registry import Registry
+from ..core.wire import Job, ServiceInfo, scrub
+from ..services.catalog import Catalog, Fingerprint, open_catalog
+from .settings import RunSettings
+
+TABLE = "orders"
+STATE = "dpone_state"
+
+
+@dataclass(slots=True)
+class Stage:
+    """Both ends of one case. `source` and `sink` are the harness's hands; an engine never sees them."""
+
+    case: Case
+    settings: RunSettings
+    dataset: Dataset
+    services: Mapping[str, ServiceInfo]
+    source: Catalog
+    sink: Catalog
+    source_space: str
+    sink_space: str
+    sink_swaps: bool
+    """If the sink's family can replace a table's content as a whole (DESIGN §4)."""
+    service_names: Mapping[str, str]
+    """Family → the service that holds its tables."""
+    own_columns: tuple[str, ...] = ()
+    claims: dict[ActName, str] = field(default_factory=dict)
+    """State that the engine said it left, by act."""
+
+    def job(
+        self, *, mode: str = "load", table: str = TABLE, state: str = STATE, schema: TableSchema | None = None
+    ) -> Job:
+        """What the engine is asked to do."""
+        schema = schema or self.dataset.schema
+        return Job.model_validate(
+            {
+                "case_id": self.case.case_id,
+                "run_id": self.settings.run_id,
+                "strategy": self.case.strategy,
+                "mode": mode,
+                "source": self.source.endpoint(self.source_space, table),
+                "sink": self.sink.endpoint(self.sink_space, table),
+                "key": schema.key,
+                "cursor": schema.cursor,
+                "partition": schema.partition,
+                "state_table": state,
+                "batch_rows": self.settings.batch_rows,
+            }
+        )
+
+    def compare_source(self, expectation: Expectation) -> DiffReport:
+        """Read the source table back and compare."""
+        return self._compare(self.source, self.source_space, expectation)
+
+    def compare_sink(self, expectation: Expectation) -> DiffReport:
+        """Read the sink table back and compare."""
+        return self._compare(self.sink, self.sink_space, expectation)
+
+    def _compare(self, catalog: Catalog, space: str, expectation: Expectation) -> DiffReport:
+        rows = catalog.read(
+            space, TABLE, expectation.fields, order_by=expectation.identity, batch_rows=self.settings.batch_rows
+        )
+        return compare(expectation.batches(), rows, fields=expectation.fields, identity=expectation.identity)
+
+    def check_schema(self, *, table: str = TABLE) -> Check:
+        """The sink has the expected columns, with types that the contracts accept, and none but the engine's own."""
+        found = self.sink.columns(self.sink_space, table)
+        wrong = [
+            f"{visible(f.name)} is {found[f.name]}, not accepted for {f.kind}"
+            if f.name in found
+            else f"{visible(f.name)} is missing"
+            for f in self.dataset.schema.fields
+            if f.name not in found or not self.dataset.contracts.accepts(self.case.sink, f.kind, found[f.name])
+        ]
+        expected = {f.name for f in self.dataset.schema.fields}
+        surplus = [n for n in found if n not in expected and not any(fnmatchcase(n, g) for g in self.own_columns)]
+        wrong += [f"{visible(name)} is not expected" for name in surplus]
+        detail = "; ".join(wrong[:8]) + (f"; … {len(wrong)} in all" if len(wrong) > 8 else "")
+        return Check(name="schema", passed=not wrong, expected=len(expected), actual=len(found), detail=detail)
+
+    def fingerprint_of(self, expectation: Expectation) -> Fingerprint:
+        """What a polling reader must see when the sink holds exactly `expectation`."""
+        rows = total = 0
+        for batch in expectation.batches():
+            rows += batch.num_rows
+            total += pc.sum(batch.column(self.dataset.schema.key[0])).as_py()
+        return Fingerprint(rows, total)
+
+    def unchanged_versions(self, versions: pa.Table) -> pa.Table:
+        """Of (key, version) rows those whose key is in S0 and S1 with the same content."""
+        same = [
+            new.column("id").filter(
+                pc.fill_null(pc.equal(old.column("revision").take(_positions(new, old)), new.column("revision")), False)
+            )
+            for old, new in self.dataset.slices()
+        ]
+        return versions.filter(pc.is_in(versions.column(0), pa.chunked_array(same, pa.int64())))
+
+    def service_of(self, family: str) -> ServiceInfo:
+        """The service behind `source` or `sink`."""
+        return self.services[self.service_names[family]]
+
+    def scrub(self, text: str) -> str:
+        """`text` without any secret of this case's services."""
+        return scrub(text, [info.url for info in self.services.values()])
+
+
+def _positions(new: pa.RecordBatch, old: pa.RecordBatch) -> pa.Array:
+    return pc.index_in(new.column("id"), old.column("id"))
+
+
+def bucket_name(run_id: str) -> str:
+    """The run's bucket on S3."""
+    return f"dpone-{run_id}"
+
+
+@contextmanager
+def stage_for(
+    case: Case,
+    *,
+    registry: Registry,
+    services: Mapping[str, ServiceInfo],
+    settings: RunSettings,
+) -> Iterator[Stage]:
+    """Open both catalogs and give them a namespace each; disconnect at the end. Namespaces are removed by `tear_down`."""
+    from ..core.contracts import default_contracts
+
+    names = {family: registry.families[family].services[0] for family in (case.source, case.sink)}
+    swaps = registry.families[case.sink].swaps
+    token = f"dpone_{settings.run_id.replace('-', '_')}_{secrets.token_hex(4)}"
+    dataset = Dataset(settings.dataset_spec(), source=case.source, sink=case.sink, contracts=default_contracts())
+    bucket = bucket_name(settings.run_id)
+    source = open_catalog(services[names[case.source]], bucket=bucket)
+    try:
+        sink = open_catalog(services[names[case.sink]], bucket=bucket)
+        try:
+            yield Stage(case, settings, dataset, services, source, sink, f"{token}_src", f"{token}_dst", swaps, names)
+        finally:
+            sink.disconnect()
+    finally:
+        source.disconnect()
+
+
+def tear_down(stage: Stage) -> list[str]:
+    """Remove both namespaces; returns what could not be removed, as texts without secrets."""
+    problems = []
+    for catalog, space in ((stage.source, stage.source_space), (stage.sink, stage.sink_space)):
+        try:
+            catalog.close(space)
+        except Exception as error:
+            problems.append(stage.scrub(f"{space}: {type(error).__name__}: {error}"))
+    return problems

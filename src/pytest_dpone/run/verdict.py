@@ -1,0 +1,97 @@
+"""The word that ends a run: a pure decision over its records."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..core.model import CaseRecord, NotRun, Verdict
+from ..errors import UsageError
+
+TOLERATED = (NotRun.NOT_IMPLEMENTED, NotRun.UNAVAILABLE)
+"""Reasons for not running that `local_live` accepts (DESIGN §8)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`passed` sets the exit status; `headline` is the line for people; `blockers` are stable codes with subject."""
+
+    passed: bool
+    word: str
+    headline: str
+    blockers: tuple[str, ...]
+
+
+def decide(records: Sequence[CaseRecord], *, profile: str, matrix_size: int, blockers: Sequence[str] = ()) -> Decision:
+    """Judge the records of a whole scope under a profile.
+
+    `matrix_size` is the number of all planned cases, of which `records` may be a selection. `blockers` are codes of
+    what went wrong beside the cases; any of them makes the run red. Raises `UsageError` for an unknown profile.
+    """
+    if profile == "local_live":
+        return _local(records, matrix_size, tuple(blockers))
+    if profile == "real_local":
+        return _real(records, matrix_size, tuple(blockers))
+    raise UsageError(f"the profile {profile!r} has no verdict yet", hint="use local_live or real_local")
+
+
+def blockers_of(record: CaseRecord) -> tuple[str, ...]:
+    """The stable code of a case that did not pass, e.g. `postgres_to_mssql__cdc.not_run`; empty for one that did."""
+    if record.verdict is Verdict.PASSED:
+        return ()
+    return (f"{record.case_id}.{record.verdict}",)
+
+
+def _local(records: Sequence[CaseRecord], matrix_size: int, extra: tuple[str, ...]) -> Decision:
+    red = [code for r in records if r.reason not in TOLERATED for code in blockers_of(r)]
+    passed = sum(r.verdict is Verdict.PASSED for r in records)
+    if not passed:
+        red.append("scope.nothing_passed")
+    blockers = (*red, *extra)
+    counts = _counts(records, matrix_size)
+    if blockers:
+        return Decision(False, "FAILED", f"FAILED: {counts}{_beside(extra)}", blockers)
+    if passed == len(records) == matrix_size:
+        return Decision(True, "PASSED", f"PASSED ({counts})", ())
+    return Decision(True, "PASSED", f"PASSED (reduced scope: {counts})", ())
+
+
+def _real(records: Sequence[CaseRecord], matrix_size: int, extra: tuple[str, ...]) -> Decision:
+    red = [code for record in records for code in blockers_of(record)]
+    for record in records:
+        if record.verdict is Verdict.PASSED:
+            red += [f"{record.case_id}.fidelity_{s.fidelity}.{s.name}" for s in record.services if s.fidelity != "real"]
+    if len(records) < matrix_size:
+        red.append("scope.reduced")
+    if not records:
+        red.append("scope.nothing_passed")
+    blockers = (*red, *extra)
+    counts = _counts(records, matrix_size)
+    if blockers:
+        return Decision(False, "NO-GO", f"NO-GO: {counts}; {_many(len(blockers), 'blocker')}", blockers)
+    return Decision(True, "GO", f"GO ({counts})", ())
+
+
+def _counts(records: Sequence[CaseRecord], matrix_size: int) -> str:
+    words: Counter[str] = Counter(str(r.reason or r.verdict) for r in records)
+    passed = words.pop("passed", 0)
+    planned = f"{len(records)} planned cases" if len(records) == matrix_size else _selected(len(records), matrix_size)
+    parts = [f"{passed} of {planned} passed"]
+    if failed := words.pop("failed", 0):
+        parts.append(f"{failed} failed")
+    order = [str(reason) for reason in (*TOLERATED, *NotRun)]
+    parts += [f"{words[word]} {word}" for word in dict.fromkeys(order) if words[word]]
+    return "; ".join(parts)
+
+
+def _selected(chosen: int, matrix_size: int) -> str:
+    return f"{_many(chosen, 'selected case')} (of {matrix_size} planned)"
+
+
+def _beside(extra: tuple[str, ...]) -> str:
+    return f"; {_many(len(extra), 'blocker')} beside the cases: {', '.join(extra[:3])}" if extra else ""
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

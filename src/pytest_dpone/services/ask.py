@@ -1,0 +1,143 @@
+"""Ask a server a real question with its credentials, and learn its version: the readiness check of every provider."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit
+
+from ..errors import ServiceFailed, require
+from .sigv4 import signed_headers
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server says about itself."""
+
+    product: str
+    version: str
+
+
+def ask(service: str, url: str, *, timeout: float = 5.0) -> Answer:
+    """Send one authenticated query to the server at `url`.
+
+    Raises `ServiceFailed` with the server's own words if it refuses, OSError if it can't be reached. The text holds
+    no password.
+    """
+    return _QUESTIONS[service](url, timeout)
+
+
+def _postgres(url: str, timeout: float) -> Answer:
+    psycopg: Any = require("psycopg", extra="postgres")
+    try:
+        with psycopg.connect(
+            url, connect_timeout=max(2, round(timeout)), application_name="pytest-dpone"
+        ) as connection:
+            row = connection.execute("SELECT current_setting('server_version')").fetchone()
+    except psycopg.Error as error:
+        raise ServiceFailed(" ".join(str(error).split()), hint=_hint(str(error))) from None
+    return Answer("PostgreSQL", str(row[0]).split()[0])
+
+
+def _clickhouse(url: str, timeout: float) -> Answer:
+    parts = urlsplit(url)
+    token = base64.b64encode(f"{_user(parts, 'default')}:{_password(parts)}".encode()).decode()
+    status, _, body = _get(
+        parts, "/?query=" + quote("SELECT version()"), {"Authorization": f"Basic {token}"}, timeout, default_port=8123
+    )
+    text = body.decode(errors="replace").strip()
+    if status != 200:
+        raise ServiceFailed(f"HTTP {status}: {text[:300]}", hint=_hint(text))
+    return Answer("ClickHouse", text)
+
+
+def _minio(url: str, timeout: float) -> Answer:
+    parts = urlsplit(url)
+    bucket = parts.path.strip("/").partition("/")[0]
+    path, query = (f"/{quote(bucket)}", "list-type=2&max-keys=1") if bucket else ("/", "")
+    status, headers, body = _s3_get(parts, path, query, timeout)
+    if status != 200:
+        text = body.decode(errors="replace")
+        code = re.search(r"<Code>(\w+)</Code>", text)
+        raise ServiceFailed(f"HTTP {status}: {code[1] if code else text[:300]}", hint=_hint(text))
+    product = headers.get("server", "S3").partition("/")[0]
+    version = headers.get("server", "").partition("/")[2].split(" ")[0]
+    if product == "MinIO":
+        version = _minio_version(parts, timeout) or version
+    return Answer(product, version or "unknown")
+
+
+_QUESTIONS: Mapping[str, Callable[[str, float], Answer]] = {
+    "postgres": _postgres,
+    "clickhouse": _clickhouse,
+    "minio": _minio,
+}
+
+
+def _minio_version(parts: SplitResult, timeout: float) -> str:
+    """MinIO tells its version to administrators only; empty if it does not tell us."""
+    try:
+        status, _, body = _s3_get(parts, "/minio/admin/v3/info", "", timeout)
+        return str(json.loads(body)["servers"][0]["version"]) if status == 200 else ""
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""
+
+
+def _s3_get(parts: SplitResult, path: str, query: str, timeout: float) -> tuple[int, dict[str, str], bytes]:
+    headers = signed_headers(
+        host=_host_header(parts),
+        path=path,
+        query=query,
+        key=_user(parts, ""),
+        secret=_password(parts),
+        region=parse_qs(parts.query).get("region", ["us-east-1"])[0],
+        now=datetime.now(UTC),
+    )
+    return _get(parts, f"{path}?{query}" if query else path, headers, timeout, default_port=9000)
+
+
+def _get(
+    parts: SplitResult, target: str, headers: Mapping[str, str], timeout: float, *, default_port: int
+) -> tuple[int, dict[str, str], bytes]:
+    secure = parts.scheme in ("s3s", "clickhouses")
+    kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
+    connection = kind(parts.hostname or "", parts.port or default_port, timeout=timeout)
+    try:
+        connection.request("GET", target, headers=dict(headers))
+        answer = connection.getresponse()
+        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read(1 << 20)
+    except http.client.HTTPException as error:
+        raise ServiceFailed(f"no HTTP answer: {error!r}", hint="is this the service's HTTP port?") from None
+    finally:
+        connection.close()
+
+
+def _host_header(parts: SplitResult) -> str:
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    return f"{host}:{parts.port or 9000}"
+
+
+def _user(parts: SplitResult, default: str) -> str:
+    return unquote(parts.username or default)
+
+
+def _password(parts: SplitResult) -> str:
+    return unquote(parts.password or "")
+
+
+def _hint(text: str) -> str:
+    lower = text.lower()
+    if any(word in lower for word in ("password", "authentication", "invalidaccesskeyid", "signaturedoesnotmatch")):
+        return "check the user name and the password in the address"
+    if "could not translate host" in lower or "name or service not known" in lower or "resolve" in lower:
+        return "check the host name in the address"
+    if "does not exist" in lower or "nosuchbucket" in lower:
+        return "check the name of the database or bucket in the address"
+    return "check the address, and that the server is up"

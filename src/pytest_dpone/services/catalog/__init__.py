@@ -1,0 +1,32 @@
+"""The harness's own hands on the services: `open_catalog` gives the one for a running service."""
+
+from __future__ import annotations
+
+from ...core.wire import ServiceInfo
+from ...errors import UsageError
+from .protocol import Catalog, Commit, Fingerprint
+
+__all__ = ["Catalog", "Commit", "Fingerprint", "open_catalog"]
+
+
+def open_catalog(info: ServiceInfo, *, bucket: str) -> Catalog:
+    """A catalog for the service `info`, with connections of its own: for one thread at a time.
+
+    `bucket` is the run's S3 bucket; other services don't use it. Raises `UsageError` for a service without a catalog
+    and `MissingExtra` when its client library isn't installed.
+    """
+    if info.record.name == "postgres":
+        from .postgres import PostgresCatalog
+
+        return PostgresCatalog(info.url)
+    if info.record.name == "clickhouse":
+        from .clickhouse import ClickHouseCatalog
+
+        return ClickHouseCatalog(info.url)
+    if info.record.name == "minio":
+        from .minio import MinioCatalog
+
+        return MinioCatalog(info.url, bucket=bucket)
+    raise UsageError(
+        f"there is no catalog for the service {info.record.name!r}", hint="known are postgres, clickhouse, minio"
+    )

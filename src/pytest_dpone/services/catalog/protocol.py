@@ -1,0 +1,83 @@
+"""The harness's own hands on a service: address, create, seed, change, read back. Never used by an engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import pyarrow as pa
+
+from ...core.dataset import Commit
+from ...core.kinds import Field, TableSchema
+from ...core.wire import Endpoint
+
+__all__ = ["Catalog", "Commit", "Fingerprint"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What a polling reader can see of a table cheaply: rows, and the sum of an int64 column. Both 0 for no rows."""
+
+    rows: int
+    total: int
+
+
+class Catalog(Protocol):
+    """One service as the harness sees it. All methods raise the client library's errors; names are always quoted.
+
+    A namespace is created by `open`, belongs to one side of one case and is removed by `close`: each table by its
+    own name, then the namespace itself, never CASCADE and never by pattern.
+    """
+
+    family: str
+
+    def open(self, namespace: str) -> None:
+        """Create the namespace (Postgres schema, ClickHouse database, S3 prefix)."""
+        ...
+
+    def endpoint(self, namespace: str, table: str) -> Endpoint:
+        """What an engine gets to reach `table`."""
+        ...
+
+    def create(self, namespace: str, table: str, schema: TableSchema) -> None:
+        """Create an empty source table with the native types of `core.contracts` and the primary key."""
+        ...
+
+    def load(self, namespace: str, table: str, schema: TableSchema, batches: Iterable[pa.RecordBatch]) -> int:
+        """Append canonical batches in bulk, bounded memory; returns rows."""
+        ...
+
+    def change(self, namespace: str, table: str, schema: TableSchema, commits: Sequence[Commit]) -> None:
+        """Apply real DML, one transaction a commit where the service has transactions."""
+        ...
+
+    def columns(self, namespace: str, table: str) -> Mapping[str, str]:
+        """Column name → native type as the service spells it, in order; empty if there is no such table."""
+        ...
+
+    def read(
+        self, namespace: str, table: str, fields: Sequence[Field], *, order_by: Sequence[str], batch_rows: int = 65536
+    ) -> Iterator[pa.RecordBatch]:
+        """All rows, sorted by `order_by` (bytewise for text, NULL last), in the canonical Arrow types of `fields`.
+
+        A value that can't be brought into the field's kind raises; the caller has compared the native types before.
+        ClickHouse reads with FINAL on Replacing and Collapsing engines only. Streams with bounded memory.
+        """
+        ...
+
+    def fingerprint(self, namespace: str, table: str, column: str) -> Fingerprint | None:
+        """Rows and the sum of `column`, from one consistent statement; None if there is no such table."""
+        ...
+
+    def row_versions(self, namespace: str, table: str, key: str) -> pa.Table | None:
+        """(key, version) of each row, where `version` changes whenever the row is rewritten; None if not observable."""
+        ...
+
+    def close(self, namespace: str) -> None:
+        """Remove everything in the namespace and the namespace itself; nothing to do is fine."""
+        ...
+
+    def disconnect(self) -> None:
+        """Close the client's connections."""
+        ...

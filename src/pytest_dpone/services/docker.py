@@ -1,0 +1,223 @@
+"""The docker provider: a keeper that owns one container, the look at the engine, and the removal of remains."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from typing import Any
+from urllib.parse import quote
+
+from ..errors import ServiceFailed, require
+from .ask import ask
+from .choice import DockerLook
+from .keeper import Ready, Spec, Wire, exit_text, run, stay, wait_until
+from .table import SERVICES, Image, Service, fill
+
+RUN_LABEL = "dev.pytest-dpone.run-id"
+SERVICE_LABEL = "dev.pytest-dpone.service"
+_LOOK_TIMEOUT = 5
+"""Seconds for each question to the engine during the look; asking a registry is one."""
+_ALIVE_EVERY = 1.0
+
+
+def keep(spec: Spec, wire: Wire) -> None:
+    """Run the service's image with a port on 127.0.0.1, and stay until the container ends; then remove it."""
+    service = SERVICES[spec.service]
+    client = _client(timeout=60)
+    image = _have_image(client, spec.image)
+    container = _container(service, spec)
+    # Its name is recorded before it exists, so that it can be found at whatever moment we are killed.
+    name = f"dpone-{spec.run_id}-{spec.service}-{os.urandom(4).hex()}".lower()
+    container.with_name(name)
+    wire.owns_container(name)
+    try:
+        container.start()
+        ready = _await(container, service, spec)
+        wire.ready(
+            Ready(**{**asdict(ready), "image": spec.image, "digest": _digest(image)}),
+        )
+        end = stay(ended=_watch(container))
+        _print_log(client, name)
+        wire.died(f"the container ended: {end}")
+    except Exception:
+        _print_log(client, name)
+        raise
+    finally:
+        remove_containers([name], spec.run_id)
+
+
+def look(images: Mapping[str, str]) -> DockerLook:
+    """What the engine says: its version, and for each service's image why it can't be had (empty: it can)."""
+    try:
+        client = _client(timeout=_LOOK_TIMEOUT)
+        engine = str(client.version()["Version"])
+    except Exception as error:  # docker, requests and urllib3 each have trees of their own
+        return DockerLook(error=f"no Docker Engine answers: {_short(error)}")
+    if not _is_local(str(client.api.base_url)):
+        return DockerLook(error=f"the Docker Engine at {client.api.base_url} is on another machine")
+    with ThreadPoolExecutor(len(images)) as pool:
+        reasons = pool.map(lambda reference: _against_image(client, reference), images.values())
+        return DockerLook(engine=engine, error="", images=dict(zip(images, reasons, strict=True)))
+
+
+def remove_containers(names: Sequence[str], run_id: str) -> None:
+    """Remove containers by id or name, with their volumes, if they carry the run's label; missing ones are fine."""
+    docker: Any = require("docker", extra="docker")
+    client = _client(timeout=30)
+    for name in names:
+        try:
+            container = client.containers.get(name)
+            if container.labels.get(RUN_LABEL) == run_id:
+                container.remove(force=True, v=True)
+        except docker.errors.NotFound:
+            pass
+        except docker.errors.APIError as error:
+            if error.status_code != 409:  # somebody else is removing it at this moment
+                raise
+
+
+def _client(*, timeout: int) -> Any:
+    docker: Any = require("docker", extra="docker")
+    return docker.from_env(timeout=timeout)
+
+
+def _have_image(client: Any, reference: str) -> Any:
+    docker: Any = require("docker", extra="docker")
+    try:
+        return client.images.get(reference)
+    except docker.errors.ImageNotFound:
+        pass
+    try:
+        return client.images.pull(reference)
+    except docker.errors.APIError as error:
+        raise ServiceFailed(
+            f"the image {reference} can't be pulled: {_short(error)}",
+            hint="load it by hand, or name another with --dpone-image",
+        ) from None
+
+
+def _container(service: Service, spec: Spec) -> Any:
+    os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"  # we remove our containers ourselves, and pull nothing for that
+    core: Any = require("testcontainers.core.container", extra="docker")
+    image = _image(service)
+    values = {"user": spec.user, "password": spec.password, "database": service.database}
+    container = core.DockerContainer(spec.image)
+    container.with_envs(**{name: fill(value, values) for name, value in image.environment.items()})
+    container.with_kwargs(
+        labels={RUN_LABEL: spec.run_id, SERVICE_LABEL: spec.service},
+        shm_size=image.shm_size,
+        restart_policy={"Name": "no"},
+    )
+    if image.command:
+        container.with_command(list(image.command))
+    container.ports[f"{image.port}/tcp"] = ("127.0.0.1", None)
+    return container
+
+
+def _await(container: Any, service: Service, spec: Spec) -> Ready:
+    wrapped = container.get_wrapped_container()
+    port = _published_port(wrapped, _image(service).port)
+    login = f"{quote(spec.user, safe='')}:{quote(spec.password, safe='')}"
+    url = f"{service.scheme}://{login}@127.0.0.1:{port}" + (f"/{service.database}" if service.database else "")
+    answer = wait_until(
+        lambda: ask(service.name, url),
+        timeout=spec.timeout,
+        alive=_watch(container),
+        what=f"the container {spec.image}",
+    )
+    return Ready(url=url, product=answer.product, version=answer.version, fidelity="real")
+
+
+def _published_port(wrapped: Any, port: int) -> int:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        wrapped.reload()
+        if bindings := wrapped.ports.get(f"{port}/tcp"):
+            return int(bindings[0]["HostPort"])
+        if wrapped.status in ("exited", "dead"):
+            break
+        time.sleep(0.05)
+    raise ServiceFailed(f"the container has no port {port}: it is {wrapped.status}", hint="see its log")
+
+
+def _watch(container: Any) -> Any:
+    """A function that tells how the container ended, or None; it asks the engine once a second at most."""
+    docker: Any = require("docker", extra="docker")
+    wrapped = container.get_wrapped_container()
+    asked = -_ALIVE_EVERY
+
+    def ended() -> str | None:
+        nonlocal asked
+        if time.monotonic() - asked < _ALIVE_EVERY:
+            return None
+        asked = time.monotonic()
+        try:
+            wrapped.reload()
+        except docker.errors.NotFound:
+            return "somebody removed it"
+        if wrapped.status not in ("exited", "dead"):
+            return None
+        return exit_text(int(wrapped.attrs["State"]["ExitCode"]))
+
+    return ended
+
+
+def _print_log(client: Any, name: str) -> None:
+    """Put the end of the container's log into ours, since it leaves with the container."""
+    try:
+        text = client.containers.get(name).logs(tail=30).decode(errors="replace")
+    except Exception as error:
+        text = f"the container's log can't be read: {_short(error)}"
+    sys.stderr.write(text)
+    sys.stderr.flush()
+
+
+def _digest(image: Any) -> str:
+    """The registry's digest, or the image's id if it was built here."""
+    digests = image.attrs.get("RepoDigests") or []
+    return str(digests[0]).partition("@")[2] if digests else str(image.id)
+
+
+def _against_image(client: Any, reference: str) -> str:
+    docker: Any = require("docker", extra="docker")
+    try:
+        client.images.get(reference)
+        return ""
+    except docker.errors.ImageNotFound:
+        pass
+    except Exception as error:
+        return f"the engine did not answer about {reference}: {_short(error)}"
+    try:
+        client.images.get_registry_data(reference)
+        return ""
+    except Exception as error:
+        return f"the image {reference} is not here and can't be pulled: {_short(error)}"
+
+
+def _is_local(base_url: str) -> bool:
+    return base_url.startswith(("http+docker:", "unix:")) or any(
+        f"//{host}" in base_url for host in ("localhost", "127.0.0.1", "[::1]")
+    )
+
+
+def _image(service: Service) -> Image:
+    if service.image is None:
+        raise ServiceFailed(f"{service.name} has no image", hint="choose another provider")
+    return service.image
+
+
+def _short(error: Exception) -> str:
+    text = str(getattr(error, "explanation", None) or error)
+    return " ".join(text.split())[:300]
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--look"]:
+        sys.stdout.write(json.dumps(asdict(look(json.loads(sys.stdin.readline())))))
+    else:
+        sys.exit(run(keep))

@@ -1,0 +1,105 @@
+"""Keeper of an embedded S3: moto's server in a process of its own, with signatures checked as MinIO checks them."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from ...errors import require
+from ..ask import ask
+from ..keeper import Ready, Spec, Wire, run, stay, wait_until
+from ..life import die_with_parent, drop_root
+from ..sigv4 import RefusedError, check
+
+EMULATED = "S3 API by moto: no durability, no encryption, no users or policies but one key pair"
+_SPOOL_ABOVE = 256 * 1024
+"""Bytes: larger objects live in unlinked files below the data directory, so they leave with the object."""
+
+_Environ = dict[str, Any]
+_Start = Callable[[str, list[tuple[str, str]]], object]
+_Application = Callable[[_Environ, _Start], Iterable[bytes]]
+
+
+def keep(spec: Spec, wire: Wire) -> None:
+    """Serve S3 on a free port of 127.0.0.1 for the given key pair, and stay until we are stopped."""
+    server = start(Path(spec.data), key=spec.user, secret=spec.password)
+    url = f"s3://{quote(spec.user, safe='')}:{quote(spec.password, safe='')}@127.0.0.1:{server.server_port}"
+    wait_until(lambda: ask("minio", url), timeout=spec.timeout, alive=lambda: None, what="the S3 server")
+    wire.ready(Ready(url=url, product="moto", version=version("moto"), fidelity="emulated", emulated=EMULATED))
+    stay()
+
+
+def start(data: Path, *, key: str, secret: str, port: int = 0) -> Any:
+    """Serve in a thread of this process; gives the server, whose `server_port` tells the port.
+
+    Root is dropped. Objects are kept below `data`, which must be writable for `life.service_owner()`.
+    """
+    os.environ["MOTO_S3_DEFAULT_KEY_BUFFER_SIZE"] = str(_SPOOL_ABOVE)
+    os.environ["TMPDIR"] = str(data)
+    _raise_file_limit()  # every spooled object holds a file open
+    moto_server: Any = require("moto.server", extra="embedded")
+    serving: Any = require("werkzeug.serving", extra="embedded")
+    application = moto_server.DomainDispatcherApplication(moto_server.create_backend_app)
+    server = serving.make_server(
+        "127.0.0.1",
+        port,
+        signed_only(application, key=key, secret=secret),
+        threaded=True,
+        request_handler=_quiet(serving),
+    )
+    parent = os.getppid()
+    drop_root()
+    die_with_parent(parent)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+def signed_only(application: _Application, *, key: str, secret: str) -> _Application:
+    """`application` for requests that `key` and `secret` have signed; 403 for others."""
+
+    def checked(environ: _Environ, start: _Start) -> Iterable[bytes]:
+        headers = {name[5:].lower().replace("_", "-"): value for name, value in environ.items() if name[:5] == "HTTP_"}
+        headers["content-type"] = environ.get("CONTENT_TYPE", "")
+        headers["content-length"] = environ.get("CONTENT_LENGTH", "")
+        try:
+            check(environ["REQUEST_METHOD"], environ["RAW_URI"], headers, key=key, secret=secret, now=datetime.now(UTC))
+        except RefusedError as refusal:
+            return _refuse(environ, start, refusal.code)
+        return application(environ, start)
+
+    return checked
+
+
+def _refuse(environ: _Environ, start: _Start, code: str) -> Iterable[bytes]:
+    body = f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>{code}</Message></Error>'.encode()
+    # The rest of the request's body is not read, so the connection can't be used again.
+    headers = [("Content-Type", "application/xml"), ("Content-Length", str(len(body))), ("Connection", "close")]
+    start("403 Forbidden", headers)
+    return [b"" if environ["REQUEST_METHOD"] == "HEAD" else body]
+
+
+def _quiet(serving: Any) -> type:
+    class Handler(serving.WSGIRequestHandler):  # type: ignore[misc]
+        protocol_version = "HTTP/1.1"
+
+        def log_request(self, *_: object) -> None:
+            """Say nothing: thousands of requests are normal."""
+
+    return Handler
+
+
+def _raise_file_limit() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+if __name__ == "__main__":
+    sys.exit(run(keep))

@@ -1,0 +1,28 @@
+"""The external provider: a server that somebody else runs, verified by one real query and otherwise left alone."""
+
+from __future__ import annotations
+
+import sys
+
+from ..core.wire import redact
+from ..errors import ServiceFailed
+from .ask import ask
+from .keeper import Ready, Spec, Wire, run
+
+
+def keep(spec: Spec, wire: Wire) -> None:
+    """Ask the server at the address once, and end; raises `ServiceFailed` with a hint, without the password."""
+    try:
+        answer = ask(spec.service, spec.url, timeout=min(spec.timeout, 10.0))
+    except ServiceFailed as error:
+        raise ServiceFailed(f"the server at {redact(spec.url)} refused: {error.fact}", hint=error.hint) from None
+    except OSError as error:
+        raise ServiceFailed(
+            f"the server at {redact(spec.url)} can't be reached: {error}",
+            hint="check host and port in the address, and that the server is up",
+        ) from None
+    wire.ready(Ready(url=spec.url, product=answer.product, version=answer.version, fidelity="real"))
+
+
+if __name__ == "__main__":
+    sys.exit(run(keep))

@@ -1,0 +1,92 @@
+"""One look at the Docker Engine per run, in a process of its own so that a slow engine holds up nobody."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+
+from .choice import DockerLook
+from .life import children_environ
+from .table import SERVICES
+
+LIMIT = 10.0
+"""Seconds for the whole look; an engine or registry that is slower counts as absent."""
+
+
+class DockerLookup:
+    """Starts the look once, and knows its result afterwards."""
+
+    def __init__(self, images: Mapping[str, str], selector: selectors.BaseSelector) -> None:
+        """`images`: service → reference instead of the pinned one."""
+        self._images = {
+            service.name: images.get(service.name) or service.image.reference
+            for service in SERVICES.values()
+            if service.image is not None
+        }
+        self._selector = selector
+        self._process: subprocess.Popen[bytes] | None = None
+        self._result: DockerLook | None = None
+        self._deadline = 0.0
+        self._received = b""
+
+    @property
+    def running(self) -> bool:
+        """If a look is under way."""
+        return self._process is not None and self._result is None
+
+    def start(self) -> None:
+        """Start the look, unless it was started before."""
+        if self._process is not None:
+            return
+        self._deadline = time.monotonic() + LIMIT
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "pytest_dpone.services.docker", "--look"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=children_environ(os.environ),
+            start_new_session=True,
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(self._images).encode() + b"\n")
+        self._process.stdin.close()
+        self._selector.register(self._process.stdout, selectors.EVENT_READ, lambda _: self._hear())
+
+    def result(self) -> DockerLook:
+        """What was found; without a look: no engine."""
+        return self._result or DockerLook()
+
+    def look_at_deadline(self, now: float) -> None:
+        """Give up a look that takes too long."""
+        if self.running and now > self._deadline:
+            self._finish(DockerLook(error=f"the Docker Engine or its registry did not answer within {LIMIT:g} s"))
+
+    def stop(self) -> None:
+        """End a look that is under way."""
+        if self.running:
+            self._finish(DockerLook())
+
+    def _hear(self) -> None:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        data = os.read(self._process.stdout.fileno(), 65536)
+        self._received += data
+        if not data:
+            try:
+                self._finish(DockerLook(**json.loads(self._received)))
+            except ValueError:
+                self._finish(DockerLook(error="the look at the Docker Engine failed"))
+
+    def _finish(self, result: DockerLook) -> None:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        self._result = result
+        self._selector.unregister(self._process.stdout)
+        self._process.kill()
+        self._process.wait()

@@ -1,0 +1,293 @@
+"""One stack per run: its settings, and the client side of the supervisor that owns every service."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import SecretStr
+
+from .. import errors
+from ..core.model import ServiceRecord
+from ..core.wire import ServiceInfo
+from ..errors import DponeError, ServiceFailed, UsageError
+from . import lease
+from .choice import Choice, known_provider, known_service
+from .keeper import exit_text, last_lines
+from .life import children_environ
+from .table import SERVICES
+
+__all__ = ["Choice", "Stack", "StackSettings", "external_from_environ"]
+
+_LAUNCH = 20.0
+"""Seconds until the supervisor must listen."""
+_CLOSE = 20.0
+"""Seconds for the supervisor to stop everything; the services stop side by side."""
+
+
+@dataclass(frozen=True)
+class StackSettings:
+    """What a stack is made of. `external` addresses travel over the supervisor's standard input only.
+
+    providers: service → auto, docker, embedded, external or compose; missing ones are auto.
+    images: service → image reference instead of the pinned one. Times are seconds; `start_timeout` does not include
+    the pull of an image. Raises `UsageError` for unknown services and providers, and for empty addresses.
+    """
+
+    run_id: str
+    providers: Mapping[str, str] = field(default_factory=dict)
+    images: Mapping[str, str] = field(default_factory=dict)
+    external: Mapping[str, SecretStr] = field(default_factory=dict)
+    start_timeout: float = 60.0
+    pull_timeout: float = 600.0
+
+    def __post_init__(self) -> None:
+        """Refuse what can't work before anything starts."""
+        for name in (*self.providers, *self.images, *self.external):
+            known_service(name)
+        for provider in self.providers.values():
+            known_provider(provider)
+        for name, url in self.external.items():
+            _check_address(name, url.get_secret_value())
+        if self.start_timeout <= 0 or self.pull_timeout <= 0:
+            raise UsageError("a timeout must be more than 0 seconds", hint="60 is the default for a start")
+
+    def to_json(self) -> str:
+        """JSON with the addresses in clear, for the supervisor's standard input only."""
+        plain = {name: url.get_secret_value() for name, url in self.external.items()}
+        return json.dumps({**asdict(self), "external": plain})
+
+    @classmethod
+    def from_json(cls, text: str) -> StackSettings:
+        """The inverse of `to_json`."""
+        data = json.loads(text)
+        data["external"] = {name: SecretStr(url) for name, url in data["external"].items()}
+        return cls(**data)
+
+
+class Stack:
+    """The services of a run, asked for through the supervisor's socket: the same way from every process."""
+
+    def __init__(self, address: str, *, supervisor: subprocess.Popen[bytes] | None = None) -> None:
+        """Use `launch` or `connect`."""
+        self.address = address
+        self._supervisor = supervisor
+
+    @classmethod
+    def launch(cls, settings: StackSettings) -> Self:
+        """Start the run's supervisor, after the remains of dead owners are removed; no service is started yet.
+
+        Raises `UsageError` for a bad or taken run id, `ServiceFailed` if the supervisor does not come up.
+        """
+        base = lease.base_directory()
+        lease.reap(base, remove_containers=_remove_containers)
+        held = lease.create(settings.run_id, base=base)
+        try:
+            supervisor = _start_supervisor(held, settings)
+        except BaseException:
+            lease.remove_tree(held.path)
+            raise
+        finally:
+            os.close(held.lock_fd)  # the supervisor has inherited it, and the lock with it
+        return cls(str(held.path / "private" / "socket"), supervisor=supervisor)
+
+    @classmethod
+    def connect(cls, address: str) -> Self:
+        """The stack that another process has launched; raises `ServiceFailed` if nobody answers there."""
+        stack = cls(address)
+        stack._ask("ping", ())
+        return stack
+
+    def choose(self, names: Iterable[str]) -> dict[str, Choice]:
+        """Which provider will serve each service, and why; starts nothing."""
+        answer = self._ask("choose", names)
+        return {name: Choice(**choice) for name, choice in answer.items()}
+
+    def ensure(self, names: Iterable[str]) -> dict[str, ServiceInfo]:
+        """Start what is not up yet, side by side, and wait until all of it has answered a query.
+
+        Raises `ServiceUnavailable` (nothing was started then), `ServiceFailed`, `UsageError`. A service that failed
+        or died once is not started again in this run: each later call says the same.
+        """
+        answer = self._ask("ensure", names)
+        return {name: _service_info(name, data) for name, data in answer.items()}
+
+    def died(self, name: str) -> str | None:
+        """None while the service is alive or was never started, else how it ended and its last log lines."""
+        answer = self._ask("died", (name,))[name]
+        return None if answer is None else str(answer)
+
+    def close(self) -> None:
+        """Stop everything and wait until it is gone. For the process that has launched; may be called again."""
+        supervisor, self._supervisor = self._supervisor, None
+        if supervisor is None:
+            return
+        assert supervisor.stdin is not None
+        with contextlib.suppress(OSError):
+            supervisor.stdin.close()
+        try:
+            supervisor.wait(_CLOSE)
+        except subprocess.TimeoutExpired:
+            supervisor.kill()  # its children see that, and the directory is reaped below
+            supervisor.wait()
+        if supervisor.stdout is not None:
+            supervisor.stdout.close()
+        if self._directory.exists():
+            lease.reap(self._directory.parent.parent, remove_containers=_remove_containers)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def _directory(self) -> Path:
+        return Path(self.address).parent.parent
+
+    def _ask(self, operation: str, names: Iterable[str]) -> dict[str, Any]:
+        request = {"op": operation, "names": [known_service(name) for name in names]}
+        try:
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.connect(self.address)
+                connection.sendall(json.dumps(request).encode() + b"\n")
+                with connection.makefile("rb") as file:
+                    line = file.readline()
+        except OSError as error:
+            raise self._gone(str(error)) from None
+        if not line.endswith(b"\n"):
+            raise self._gone("it closed the connection")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise _error(answer["error"])
+        result: dict[str, Any] = answer["result"]
+        return result
+
+    def _gone(self, error: str) -> ServiceFailed:
+        log = last_lines(self._directory / "supervisor.log")
+        tail = f"\nlast lines of its log:\n{log}" if log else ""
+        return ServiceFailed(
+            f"the services' supervisor does not answer: {error}{tail}",
+            hint="it was killed, or the run that owns it is over; start the run again",
+        )
+
+
+def external_from_environ(environ: Mapping[str, str]) -> dict[str, SecretStr]:
+    """Addresses of services that somebody else runs, from `DPONE_<SERVICE>_URL`.
+
+    Postgres may also be given in parts: `DPONE_POSTGRES_HOST` with `_PORT`, `_USER`, `_PASSWORD`, `_DATABASE`.
+    """
+    found = {
+        service.name: SecretStr(environ[variable])
+        for service in SERVICES.values()
+        for variable in service.variables
+        if environ.get(variable)
+    }
+    if "postgres" not in found and environ.get("DPONE_POSTGRES_HOST"):
+        found["postgres"] = SecretStr(_postgres_from_parts(environ))
+    return found
+
+
+def _postgres_from_parts(environ: Mapping[str, str]) -> str:
+    from urllib.parse import quote
+
+    def part(name: str, default: str) -> str:
+        return environ.get(f"DPONE_POSTGRES_{name}") or default
+
+    user, password = quote(part("USER", "postgres"), safe=""), quote(part("PASSWORD", ""), safe="")
+    login = f"{user}:{password}" if password else user
+    host = part("HOST", "")
+    host = f"[{host}]" if ":" in host else host
+    return f"postgresql://{login}@{host}:{part('PORT', '5432')}/{quote(part('DATABASE', 'postgres'), safe='')}"
+
+
+def _check_address(name: str, url: str) -> None:
+    scheme = SERVICES[name].scheme
+    allowed = {
+        "postgresql": ("postgresql", "postgres"),
+        "clickhouse": ("clickhouse", "clickhouses"),
+        "s3": ("s3", "s3s"),
+    }
+    schemes = allowed.get(scheme, (scheme,))
+    form = f"{scheme}://user:password@host:port"
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        # The address may hold a password, so it is not shown.
+        raise UsageError(f"the address of {name} can't be read", hint=f"its form is {form}")
+
+
+def _start_supervisor(held: lease.Lease, settings: StackSettings) -> subprocess.Popen[bytes]:
+    log = held.path / "supervisor.log"
+    with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as log_file:
+        supervisor = subprocess.Popen(
+            [sys.executable, "-P", "-m", "pytest_dpone.services.supervisor"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log_file,
+            cwd=held.path,
+            env=children_environ(os.environ),
+            pass_fds=(held.lock_fd,),
+            start_new_session=True,  # Ctrl-C at the terminal is the controller's business
+        )
+    head = {"directory": str(held.path), "lock_fd": held.lock_fd, "controller": os.getpid()}
+    try:
+        assert supervisor.stdin is not None
+        supervisor.stdin.write(json.dumps({**head, "settings": settings.to_json()}).encode() + b"\n")
+        supervisor.stdin.flush()
+        _await_supervisor(supervisor, log)
+    except BaseException as error:
+        supervisor.kill()
+        status = supervisor.wait()
+        if isinstance(error, OSError):
+            raise ServiceFailed(
+                f"the services' supervisor ended: {exit_text(status)}\n{last_lines(log)}", hint="see its log above"
+            ) from None
+        raise
+    return supervisor
+
+
+def _await_supervisor(supervisor: subprocess.Popen[bytes], log: Path) -> None:
+    import select
+
+    assert supervisor.stdout is not None
+    deadline = time.monotonic() + _LAUNCH
+    readable, _, _ = select.select([supervisor.stdout], [], [], max(0.0, deadline - time.monotonic()))
+    if not readable:
+        raise ServiceFailed(
+            f"the services' supervisor was not up within {_LAUNCH:g} s\n{last_lines(log)}", hint="is the machine busy?"
+        )
+    if supervisor.stdout.readline() != b"READY\n":
+        raise ServiceFailed(f"the services' supervisor did not come up\n{last_lines(log)}", hint="see its log above")
+
+
+def _remove_containers(ids: Any, run_id: str) -> None:
+    from .docker import remove_containers
+
+    remove_containers(ids, run_id)
+
+
+def _service_info(name: str, data: Mapping[str, Any]) -> ServiceInfo:
+    facts = {key: data[key] for key in ("provider", "product", "version", "fidelity", "emulated", "image", "digest")}
+    return ServiceInfo(
+        record=ServiceRecord.model_validate({"name": name, **facts}), url=SecretStr(data["url"]), log=data["log"]
+    )
+
+
+def _error(data: Mapping[str, str]) -> DponeError:
+    kinds = {kind.__name__: kind for kind in (errors.ServiceUnavailable, ServiceFailed, UsageError)}
+    return kinds.get(data["type"], ServiceFailed)(data["fact"], hint=data["hint"])

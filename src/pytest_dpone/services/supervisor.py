@@ -1,0 +1,293 @@
+"""The process that owns a run's services: single-threaded, started by the controller, asked over a Unix socket.
+
+It ends, and stops everything first, when the controller's pipe closes, when the controller is gone, or on SIGTERM. It
+never waits for a service: keepers do that, each in its own process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import selectors
+import signal
+import socket
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import DponeError, ServiceUnavailable
+from .choice import Choice, Surroundings, choose, needs_docker
+from .keeper import Spec
+from .kept import Kept, start_keeper, stop_all
+from .lease import OwnedProcess, Owner, remove_tree, write_owner
+from .life import boot_id, service_owner, start_ticks
+from .lookup import DockerLookup
+from .scrub import Scrubber
+from .table import SERVICES, docker_may_answer
+
+_TICK = 0.25
+"""Seconds between looks at deadlines, if nothing happens before."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`StackSettings` as they arrive, without the models of the client side: this process imports little."""
+
+    run_id: str
+    providers: dict[str, str]
+    images: dict[str, str]
+    external: dict[str, str] = field(repr=False)
+    start_timeout: float
+    pull_timeout: float
+
+
+@dataclass(eq=False)
+class Client:
+    """A connection: one request, one answer."""
+
+    connection: socket.socket
+    received: bytes = b""
+    operation: str = ""
+    names: tuple[str, ...] = ()
+
+
+class Supervisor:
+    """The event loop's state. Everything happens in `run`, in one thread."""
+
+    def __init__(self, directory: Path, settings: Settings, *, controller: int) -> None:
+        """`controller` is the pid whose end is our end."""
+        self._directory = directory
+        self._settings = settings
+        self._controller = controller
+        self._selector = selectors.DefaultSelector()
+        self._services: dict[str, Kept] = {}
+        self._choices: dict[str, Choice] = {}
+        self._waiting: list[Client] = []
+        self._docker = DockerLookup(settings.images, self._selector)
+        self._scrub = Scrubber(settings.external.values())
+        self._stopping = False
+
+    def run(self) -> None:
+        """Serve until it is time to end; then stop all services and remove the run directory."""
+        self._note_owner()
+        self._listen()
+        self._watch_for_the_end()
+        sys.stdout.write("READY\n")
+        sys.stdout.flush()
+        try:
+            while not self._stopping:
+                for key, _ in self._selector.select(_TICK):
+                    key.data(key.fileobj)
+                self._look_at_deadlines()
+                self._answer_waiting()
+        finally:
+            self._docker.stop()
+            stop_all(self._services.values())
+            remove_tree(self._directory)
+
+    def _listen(self) -> None:
+        private = self._directory / "private"
+        private.mkdir(mode=0o700)
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(private / "socket"))
+        listener.listen(128)
+        listener.setblocking(False)
+        self._selector.register(listener, selectors.EVENT_READ, self._accept)
+
+    def _watch_for_the_end(self) -> None:
+        self._selector.register(sys.stdin, selectors.EVENT_READ, self._stop)
+        # A process that the controller forked may hold its end of the pipe open, so its own end is watched too.
+        if hasattr(os, "pidfd_open"):
+            try:
+                self._selector.register(os.pidfd_open(self._controller), selectors.EVENT_READ, self._stop)
+            except ProcessLookupError:
+                self._stopping = True
+            except OSError:
+                pass  # an old kernel: the pipe has to do
+        wake, waker = socket.socketpair()
+        waker.setblocking(False)
+        signal.set_wakeup_fd(waker.fileno())
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda *_: None)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self._waker = waker
+        self._selector.register(wake, selectors.EVENT_READ, self._stop)
+
+    def _stop(self, _: object) -> None:
+        self._stopping = True
+
+    def _accept(self, listener: Any) -> None:
+        with contextlib.suppress(BlockingIOError):
+            connection, _ = listener.accept()
+            connection.setblocking(False)
+            client = Client(connection)
+            self._selector.register(connection, selectors.EVENT_READ, lambda _: self._receive(client))
+
+    def _receive(self, client: Client) -> None:
+        try:
+            data = client.connection.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        client.received += data
+        if not data:
+            self._hang_up(client)
+        elif client.received.endswith(b"\n") and not client.operation:
+            request = json.loads(client.received)
+            client.operation, client.names = request["op"], tuple(dict.fromkeys(request["names"]))
+            self._waiting.append(client)
+
+    def _answer_waiting(self) -> None:
+        for client in list(self._waiting):
+            try:
+                result = self._try(client)
+            except DponeError as error:
+                self._reply(client, {"error": {"type": type(error).__name__, "fact": error.fact, "hint": error.hint}})
+                continue
+            if result is not None:
+                self._reply(client, {"result": result})
+
+    def _try(self, client: Client) -> dict[str, Any] | None:
+        """The answer to a client, or None if it is not known yet; raises what the client is to get as an error."""
+        if client.operation == "ping":
+            return {}
+        if client.operation == "died":
+            return {name: self._died(name) for name in client.names}
+        if not self._decide(client.names):
+            return None
+        if client.operation == "choose":
+            return {name: vars(self._choices[name]) for name in client.names}
+        return self._ensure(client.names)
+
+    def _decide(self, names: tuple[str, ...]) -> bool:
+        """True if the choice for each name is known now. Look-ups happen once a run."""
+        settings = self._settings
+        external = frozenset(settings.external)
+        pending = [name for name in names if name not in self._choices]
+        if any(needs_docker(name, settings.providers, external) for name in pending):
+            if docker_may_answer():
+                self._docker.start()
+            if self._docker.running:
+                return False
+        around = Surroundings(settings.providers, external, self._docker.result, _has_postgres_binaries)
+        for name in pending:
+            self._choices[name] = choose(name, around)
+        return True
+
+    def _ensure(self, names: tuple[str, ...]) -> dict[str, Any] | None:
+        lost = [self._choices[name].reason for name in names if self._choices[name].provider is None]
+        if lost:
+            raise ServiceUnavailable(
+                "\n".join(lost), hint="see above for each service; `pytest-dpone doctor` lists all"
+            )
+        for name in names:
+            if name not in self._services:
+                self._services[name] = self._start(name)
+                self._note_owner()
+        services = [self._services[name] for name in names]
+        for service in services:
+            if service.error is not None:
+                raise service.error
+        if any(service.info is None for service in services):
+            return None
+        return {service.name: service.info for service in services}
+
+    def _start(self, name: str) -> Kept:
+        provider = self._choices[name].provider
+        assert provider is not None
+        data = self._directory / name
+        data.mkdir(mode=0o700)
+        os.chown(data, *service_owner())
+        service = SERVICES[name]
+        user = service.embedded_user if provider == "embedded" else (service.image.user if service.image else "")
+        spec = Spec(
+            service=name,
+            run_id=self._settings.run_id,
+            data=str(data),
+            log=str(self._directory / f"{name}.log"),
+            user=user,
+            password=secrets.token_hex(16),
+            timeout=self._settings.start_timeout,
+            pull_timeout=self._settings.pull_timeout,
+            image=self._settings.images.get(name) or (service.image.reference if service.image else ""),
+            url=self._settings.external.get(name, "") if provider == "external" else "",
+        )
+        self._scrub.add(spec.password)
+        kept = start_keeper(spec, provider, self._scrub, self._note_owner)
+        assert kept.output is not None
+        self._selector.register(kept.output, selectors.EVENT_READ, lambda _: self._hear(kept))
+        return kept
+
+    def _hear(self, service: Kept) -> None:
+        assert service.output is not None
+        if not service.hear():
+            self._selector.unregister(service.output)
+            service.ended()
+
+    def _look_at_deadlines(self) -> None:
+        now = time.monotonic()
+        self._docker.look_at_deadline(now)
+        for service in self._services.values():
+            service.look_at_deadline(now)
+
+    def _died(self, name: str) -> str | None:
+        service = self._services.get(name)
+        if service is None:
+            return None
+        service.poll()
+        return service.error.fact if service.error is not None else None
+
+    def _note_owner(self) -> None:
+        """Write down all that is ours now, for whoever finds this directory after us."""
+        services = self._services.values()
+        pid = os.getpid()
+        owner = Owner(
+            run_id=self._settings.run_id,
+            boot=boot_id(),
+            supervisor=OwnedProcess(pid, start_ticks(pid) or 0),
+            processes=tuple(process for service in services for process in service.processes),
+            containers=tuple(container for service in services for container in service.containers),
+        )
+        write_owner(self._directory, owner)
+
+    def _reply(self, client: Client, answer: dict[str, Any]) -> None:
+        # The answers are a few kilobytes: they fit into the socket's buffer, so this does not wait for the client.
+        with contextlib.suppress(OSError):
+            client.connection.settimeout(1.0)
+            client.connection.sendall(json.dumps(answer).encode() + b"\n")
+        self._hang_up(client)
+
+    def _hang_up(self, client: Client) -> None:
+        if client in self._waiting:
+            self._waiting.remove(client)
+        with contextlib.suppress(KeyError, ValueError):
+            self._selector.unregister(client.connection)
+        client.connection.close()
+
+
+def main() -> int:
+    """Read one line of JSON from the standard input, then serve."""
+    os.umask(0o077)
+    line = sys.stdin.readline()
+    if not line:
+        return 1
+    head = json.loads(line)
+    os.set_inheritable(head["lock_fd"], False)  # the lock must die with this process, not with a child
+    settings = Settings(**json.loads(head["settings"]))
+    Supervisor(Path(head["directory"]), settings, controller=head["controller"]).run()
+    return 0
+
+
+def _has_postgres_binaries() -> bool:
+    from .embedded.postgres import locate
+
+    return locate(os.environ) is not None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

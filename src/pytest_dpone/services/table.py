@@ -1,0 +1,149 @@
+"""Which services there are and how each provider serves them: data, one row a service."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+PROVIDERS = ("auto", "docker", "embedded", "external", "compose")
+
+
+@dataclass(frozen=True)
+class Image:
+    """How a service runs in a container. `{user}`, `{password}` and `{database}` are filled in.
+
+    The environment goes to the engine through its API, never on a command line.
+    """
+
+    reference: str
+    port: int
+    environment: Mapping[str, str]
+    command: tuple[str, ...] = ()
+    user: str = "dpone"
+    shm_size: str = "256m"
+
+
+@dataclass(frozen=True)
+class Service:
+    """One row. Empty fields: that provider is not implemented for the service yet."""
+
+    name: str
+    scheme: str = ""
+    """Of addresses: `{scheme}://user:password@host:port`."""
+    database: str = ""
+    """Path of the address that we make."""
+    client_modules: tuple[str, ...] = ()
+    """What the readiness check needs, whoever provides the service."""
+    extra: str = ""
+    embedded: str = ""
+    """Module of the keeper."""
+    embedded_modules: tuple[str, ...] = ()
+    embedded_user: str = ""
+    image: Image | None = None
+    variables: tuple[str, ...] = field(default=())
+    """Environment variables that hold an address."""
+    no_provider: str = "not implemented yet"
+
+    @property
+    def implemented(self) -> bool:
+        """If any provider can serve it."""
+        return bool(self.scheme)
+
+
+_POSTGRES = Service(
+    name="postgres",
+    scheme="postgresql",
+    database="postgres",
+    client_modules=("psycopg",),
+    extra="postgres",
+    embedded="pytest_dpone.services.embedded.postgres",
+    embedded_user="postgres",
+    image=Image(
+        reference="postgres:17.6",
+        port=5432,
+        environment={"POSTGRES_USER": "{user}", "POSTGRES_PASSWORD": "{password}", "POSTGRES_DB": "{database}"},
+        command=(
+            *("postgres", "-c", "wal_level=logical", "-c", "fsync=off", "-c", "max_connections=100"),
+            *("-c", "max_replication_slots=20", "-c", "max_wal_senders=20", "-c", "max_wal_size=2GB"),
+        ),
+        user="postgres",
+    ),
+    variables=("DPONE_POSTGRES_URL",),
+)
+_CLICKHOUSE = Service(
+    name="clickhouse",
+    scheme="clickhouse",
+    extra="clickhouse",
+    embedded="pytest_dpone.services.embedded.clickhouse",
+    embedded_modules=("chdb", "lz4", "backports.zstd"),
+    embedded_user="dpone",
+    image=Image(
+        reference="clickhouse/clickhouse-server:25.8",
+        port=8123,
+        environment={
+            "CLICKHOUSE_USER": "{user}",
+            "CLICKHOUSE_PASSWORD": "{password}",
+            "CLICKHOUSE_DEFAULT_ACCESS_MANAGEMENT": "1",
+        },
+    ),
+    variables=("DPONE_CLICKHOUSE_URL",),
+)
+_MINIO = Service(
+    name="minio",
+    scheme="s3",
+    extra="minio",
+    embedded="pytest_dpone.services.embedded.s3",
+    embedded_modules=("moto", "werkzeug", "flask"),
+    embedded_user="dpone",
+    image=Image(
+        reference="quay.io/minio/minio:RELEASE.2025-09-07T16-13-09Z",
+        port=9000,
+        environment={"MINIO_ROOT_USER": "{user}", "MINIO_ROOT_PASSWORD": "{password}"},
+        command=("server", "/data"),
+    ),
+    variables=("DPONE_MINIO_URL",),
+)
+
+SERVICES: Mapping[str, Service] = MappingProxyType(
+    {
+        service.name: service
+        for service in (
+            _POSTGRES,
+            _CLICKHOUSE,
+            _MINIO,
+            Service("mssql", no_provider="not implemented yet; SQL Server has nothing embedded"),
+            Service("kafka"),
+            Service("schema_registry"),
+        )
+    }
+)
+
+
+def missing_modules(names: tuple[str, ...]) -> list[str]:
+    """The modules of `names` that are not installed; nothing is imported but parent packages."""
+    return [name for name in names if not _installed(name)]
+
+
+def fill(template: str, values: Mapping[str, str]) -> str:
+    """`template` with `{user}` and its like replaced."""
+    for name, value in values.items():
+        template = template.replace("{" + name + "}", value)
+    return template
+
+
+def docker_may_answer(environ: Mapping[str, str] = os.environ) -> bool:
+    """A look without a connection: if there is any socket or address at which a Docker Engine might answer."""
+    home = environ.get("HOME", "")
+    runtime = environ.get("XDG_RUNTIME_DIR", "")
+    places = ("/var/run/docker.sock", f"{home}/.docker/run/docker.sock", f"{runtime}/docker.sock")
+    return bool(environ.get("DOCKER_HOST") or environ.get("DOCKER_CONTEXT")) or any(map(os.path.exists, places))
+
+
+def _installed(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False

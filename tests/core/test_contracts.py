@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+
+from pytest_dpone.core.contracts import RULES, Contract, Contracts, default_contracts
+from pytest_dpone.core.kinds import Field, TableSchema, arrow_type, decimal_of
+from pytest_dpone.errors import UsageError
+
+TABLE = default_contracts()
+KINDS = [
+    "bool",
+    "int16",
+    "int32",
+    "int64",
+    "uint64",
+    "float32",
+    "float64",
+    "decimal(38,10)",
+    "text",
+    "binary",
+    "date",
+    "time",
+    "timestamp",
+    "timestamptz",
+    "uuid",
+    "json",
+    "array<int64>",
+    "array<text>",
+]
+
+
+@pytest.mark.parametrize("family", ["postgres", "clickhouse", "minio"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_family_has_a_contract_for_every_kind(family: str, kind: str) -> None:
+    found = TABLE.find(family, kind)
+    assert found is not None
+    assert found.native
+    if found.source:
+        assert TABLE.accepts(family, kind, TABLE.native_type(family, kind))
+
+
+def test_every_row_is_complete() -> None:
+    for row in TABLE.rows:
+        assert (row.how == "rejected") == bool(row.error), row
+        assert (row.how == "lossy") == bool(row.rule), row
+        assert row.rule in {*RULES, ""}
+        assert row.feature or row.native, row
+
+
+@pytest.mark.parametrize(
+    ("family", "kind", "native", "accepted"),
+    [
+        ("postgres", "int16", "bigint", True),
+        ("postgres", "int64", "integer", False),
+        ("postgres", "decimal(38,10)", "numeric(38,10)", True),
+        ("postgres", "decimal(38,10)", "numeric", True),
+        ("postgres", "decimal(38,10)", "numeric(38,9)", False),
+        ("postgres", "decimal(18,4)", "numeric(20,5)", True),
+        ("postgres", "decimal(18,4)", "numeric(18,5)", False),
+        ("postgres", "decimal(18,4)", "double precision", False),
+        ("postgres", "timestamptz", "timestamp without time zone", False),
+        ("clickhouse", "timestamptz", "DateTime64(6, 'Asia/Tokyo')", True),
+        ("clickhouse", "timestamptz", "DateTime64(3, 'UTC')", False),
+        ("clickhouse", "decimal(18,4)", "Decimal(38, 10)", True),
+        ("clickhouse", "text", "LowCardinality(String)", False),
+        ("minio", "array<int64>", "list<element: int64>", True),
+        ("minio", "array<int64>", "list<element: int32>", False),
+        ("oracle", "text", "text", False),
+    ],
+)
+def test_accepted_types(family: str, kind: str, native: str, accepted: bool) -> None:
+    assert TABLE.accepts(family, kind, native) is accepted
+
+
+def test_what_a_family_can_hold() -> None:
+    assert not TABLE.holds("postgres", "text", "nul")
+    assert TABLE.holds("clickhouse", "text", "nul")
+    assert not TABLE.holds("clickhouse", "date", "before_1900")
+    assert not TABLE.holds("clickhouse", "array<int64>", "null_array")
+    assert not TABLE.holds("nowhere", "text", "")
+    assert not TABLE.is_source_kind("clickhouse", "json")
+    assert not TABLE.is_source_kind("nowhere", "json")
+
+
+@pytest.mark.parametrize(("family", "kind"), [("clickhouse", "binary"), ("nowhere", "text")])
+def test_a_source_without_a_native_type_says_so(family: str, kind: str) -> None:
+    with pytest.raises(UsageError, match=f"{family} has no native type for {kind}"):
+        TABLE.native_type(family, kind)
+
+
+def test_a_feature_falls_back_to_its_kind() -> None:
+    plain, special = Contract("f", "text", native=("t",)), Contract("f", "text", "lossy", feature="x", rule="r")
+    table = Contracts((plain, special))
+    assert table.find("f", "text", "x") is special
+    assert table.find("f", "text", "y") is plain
+    assert table.find("f", "date") is None
+
+
+def test_the_declared_loss_of_null_arrays() -> None:
+    values = pa.array([[1], None, []], pa.list_(pa.int64()))
+    assert RULES["null_array_as_empty"](values).to_pylist() == [[1], [], []]
+
+
+def test_kinds() -> None:
+    assert arrow_type("decimal(20,3)") == pa.decimal128(20, 3)
+    assert decimal_of("text") is None
+    with pytest.raises(UsageError, match="unknown kind 'money'"):
+        arrow_type("money")
+    schema = TableSchema((Field("id", "int64", nullable=False), Field("note", "text")))
+    assert schema.arrow() == pa.schema([pa.field("id", pa.int64(), nullable=False), pa.field("note", pa.string())])
+    assert schema.field("note").kind == "text"
+    with pytest.raises(KeyError):
+        schema.field("nope")

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import pytest
+
+from pytest_dpone.core.matrix import build_matrix
+from pytest_dpone.core.model import Case, Strategy
+from pytest_dpone.core.registry import default_registry
+from pytest_dpone.core.wire import Endpoint, Job
+from pytest_dpone.engines import load_engine
+from pytest_dpone.engines.mutants import MUTANTS
+from pytest_dpone.errors import UsageError
+
+NATIVE = load_engine("native")
+NOW = (
+    Strategy.FULL_REFRESH,
+    Strategy.INCREMENTAL_APPEND,
+    Strategy.INCREMENTAL_MERGE,
+    Strategy.SNAPSHOT_DIFF,
+)
+
+
+def test_unknown_engine_names_the_near_one() -> None:
+    with pytest.raises(UsageError, match="there is no engine 'nativ'") as caught:
+        load_engine("nativ")
+    assert caught.value.hint == "did you mean native?"
+
+
+def test_what_is_supported_of_the_planned_matrix() -> None:
+    planned = build_matrix(default_registry()).planned
+    supported = {case.case_id for case in planned if NATIVE.supports(case).status == "supported"}
+    expected = {
+        Case(source, sink, strategy).case_id
+        for source in ("postgres", "clickhouse", "minio")
+        for sink in ("postgres", "clickhouse", "minio")
+        for strategy in NOW
+        if not (sink == "minio" and strategy in (Strategy.INCREMENTAL_MERGE, Strategy.SNAPSHOT_DIFF))
+    }
+    assert supported == expected
+    assert len(supported) == 30
+
+
+@pytest.mark.parametrize(
+    ("case", "reason"),
+    [
+        (Case("kafka", "postgres", Strategy.FULL_REFRESH), "the native engine has no source kafka"),
+        (Case("postgres", "mssql", Strategy.FULL_REFRESH), "the native engine has no sink mssql"),
+        (Case("postgres", "postgres", Strategy.SCD2), "the native engine has no scd2 into postgres"),
+    ],
+)
+def test_the_rest_is_not_implemented_yet(case: Case, reason: str) -> None:
+    support = NATIVE.supports(case)
+    assert (support.status, support.reason) == ("not implemented yet", reason)
+
+
+def test_an_unsupported_job_is_refused() -> None:
+    end = Endpoint(family="postgres", url="postgresql://h/d", namespace="n", table="t")
+    job = Job(
+        case_id="x", run_id="r", strategy=Strategy.SCD2, source=end, sink=end, key=("id",),
+        cursor="c", partition="p", state_table="s", batch_rows=1,
+    )  # fmt: skip
+    with pytest.raises(UsageError, match="has no scd2 into postgres"):
+        NATIVE.run(job)
+
+
+def test_mutants_are_fit_for_use() -> None:
+    names = [mutant.name for mutant in MUTANTS]
+    assert len(names) == len(set(names)) >= 14
+    planned = {case.case_id: case for case in build_matrix(default_registry()).planned}
+    for mutant in MUTANTS:
+        assert mutant.killed_by, mutant.name
+        assert mutant.breaks, mutant.name
+        engine = mutant.build()
+        assert engine.supports(planned[mutant.case_id]).status == "supported"
+        assert mutant.build() is not engine

@@ -1,0 +1,134 @@
+"""A small project with two families and a mover of its own, in which the plugin is at work."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+# Loaded here, so that pytester does not load them anew for every test.
+import pytest_dpone.plugin.control
+import pytest_dpone.run.attempt
+import pytest_dpone.run.case
+import pytest_dpone.run.certification
+import pytest_dpone.run.origin
+import pytest_dpone.run.selfcheck
+import pytest_dpone.services.stack  # noqa: F401
+
+CONFTEST = """
+import importlib, json, os, signal
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from pytest_dpone.core.model import ActRecord, CaseRecord, Check, DiffReport, RowDifference, Verdict
+from pytest_dpone.core.registry import Family
+from pytest_dpone.core.wire import Support
+
+run_case = importlib.import_module("pytest_dpone.run.case")
+FAKE = json.loads((Path(__file__).parent / "fake.json").read_text())
+
+
+def pytest_configure(config):
+    real = run_case.certify
+    run_case.certify = certify
+    config.add_cleanup(lambda: setattr(run_case, "certify", real))
+
+
+def pytest_dpone_register(registry):
+    registry.families.clear()
+    registry.add(Family("alpha", sink=False))
+    registry.add(Family("beta", source=False))
+    registry.exclude(lambda case: None if case.strategy in FAKE["strategies"] else "not in this project")
+
+
+def pytest_dpone_engine(name):
+    return Mover(name) if name in ("native", "mine") else None
+
+
+class Mover:
+    def __init__(self, name):
+        self.name = name
+
+    def supports(self, case):
+        if behaviour(case) == "todo":
+            return Support(status="not implemented yet", reason="the mover can't do it")
+        return Support(status="supported")
+
+    def run(self, job):
+        raise AssertionError("the fake certify never runs it")
+
+
+def behaviour(case):
+    found = [what for glob, what in FAKE["behaviours"].items() if fnmatchcase(case.case_id, glob)]
+    return found[0] if found else "pass"
+
+
+def certify(case, *, engine, registry, services, settings, on_act=None):
+    what = behaviour(case)
+    if what == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if what == "interrupt":
+        raise KeyboardInterrupt
+    green = what != "fail" or engine.name == "mine"
+    sample = RowDifference(kind="changed", key={"id": "7"}, columns={"am\\x1bount": ("1.50", "1.5")})
+    load = ActRecord(name="load", passed=True, rows=settings.rows, engine_seconds=0.25,
+                     checks=(Check(name="rows", passed=True, expected=3, actual=3),))
+    change = ActRecord(
+        name="change", passed=green, rows=settings.rows, checks=(Check(name="rows", passed=green, detail="differ"),),
+        diff=None if green else DiffReport(expected_rows=10, actual_rows=9, missing=1, changed=1, samples=(sample,)),
+    )
+    return CaseRecord.of(
+        case, Verdict.PASSED if green else Verdict.FAILED, engine=engine.name, rows=settings.rows, seed=settings.seed,
+        detail="" if green else "act change, check rows: differ", acts=(load, change),
+        rerun=run_case.rerun_command(case, settings, engine.name),
+    )
+"""
+
+
+class Project:
+    """A pytester directory with the small project: cases `alpha_to_beta__{full_refresh, replace, scd2}`."""
+
+    def __init__(self, pytester: pytest.Pytester) -> None:
+        self.pytester = pytester
+        self.path = pytester.path
+        pytester.makeconftest(CONFTEST)
+        self.behave({})
+
+    def behave(
+        self, behaviours: Mapping[str, str], strategies: tuple[str, ...] = ("full_refresh", "replace", "scd2")
+    ) -> None:
+        """What becomes of the cases: glob → pass, fail, todo, kill, interrupt."""
+        text = json.dumps({"behaviours": dict(behaviours), "strategies": strategies})
+        (self.path / "fake.json").write_text(text)
+
+    def run(self, *arguments: str) -> pytest.RunResult:
+        """Run pytest in this process."""
+        return self.pytester.runpytest_inprocess(*arguments)
+
+    def run_apart(self, *arguments: str) -> pytest.RunResult:
+        """Run pytest in a process of its own."""
+        return self.pytester.runpytest_subprocess(*arguments, timeout=60)
+
+    @property
+    def artifacts(self) -> Path:
+        """The default artifact folder."""
+        return self.path / "test_artifacts" / "live_certification"
+
+    def report(self, folder: Path | None = None) -> dict[str, object]:
+        """The certification report of the last run."""
+        path = (folder or self.artifacts / "matrix") / "certification_report.json"
+        data: dict[str, object] = json.loads(path.read_text())
+        return data
+
+    def verdicts(self, folder: Path | None = None) -> dict[str, str]:
+        """Strategy → verdict, or the reason of a case that did not run."""
+        rows = self.report(folder)["cases"]
+        assert isinstance(rows, list)
+        return {row["case_id"].partition("__")[2]: row["reason"] or row["verdict"] for row in rows}
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester) -> Project:
+    return Project(pytester)

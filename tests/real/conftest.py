@@ -1,0 +1,40 @@
+"""Real services for the tests: from addresses in the environment, else a stack of our own."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+
+import pytest
+from pydantic import SecretStr
+
+from pytest_dpone.core.model import ServiceRecord
+from pytest_dpone.core.wire import ServiceInfo
+from pytest_dpone.services.stack import Stack, StackSettings
+
+NAMES = ("postgres", "clickhouse", "minio")
+
+
+@pytest.fixture(scope="session")
+def services() -> Iterator[dict[str, ServiceInfo]]:
+    """Service → address. `DPONE_TEST_POSTGRES_URL` and its siblings name servers that are up already."""
+    given = {name: url for name in NAMES if (url := os.environ.get(f"DPONE_TEST_{name.upper()}_URL"))}
+    infos = {
+        name: ServiceInfo(
+            record=ServiceRecord(name=name, provider="external", product=name, version="", fidelity="real"),
+            url=SecretStr(url),
+        )
+        for name, url in given.items()
+    }
+    missing = [name for name in NAMES if name not in given]
+    if not missing:
+        yield infos
+        return
+    stack = Stack.launch(
+        StackSettings(run_id=f"test-{secrets.token_hex(4)}", providers=dict.fromkeys(missing, "embedded"))
+    )
+    try:
+        yield {**infos, **stack.ensure(missing)}
+    finally:
+        stack.close()
