@@ -87,6 +87,10 @@ def certify(case, *, engine, registry, services, settings, on_act=None):
 """
 
 
+# Hypothesis would be loaded anew by every run, which takes longer than everything else.
+LIGHT = ("-p", "no:hypothesispytest")
+
+
 class Project:
     """A pytester directory with the small project: cases `alpha_to_beta__{full_refresh, replace, scd2}`."""
 
@@ -105,11 +109,11 @@ class Project:
 
     def run(self, *arguments: str) -> pytest.RunResult:
         """Run pytest in this process."""
-        return self.pytester.runpytest_inprocess(*arguments)
+        return self.pytester.runpytest_inprocess(*LIGHT, *arguments)
 
     def run_apart(self, *arguments: str) -> pytest.RunResult:
         """Run pytest in a process of its own."""
-        return self.pytester.runpytest_subprocess(*arguments, timeout=60)
+        return self.pytester.runpytest_subprocess(*LIGHT, *arguments, timeout=60)
 
     @property
     def artifacts(self) -> Path:

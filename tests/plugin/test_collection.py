@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+import pytest_dpone
 
 from .conftest import Project
 
@@ -39,7 +42,7 @@ def escaped(nodeid: str) -> str:
         "python_classes = Check*",
         "testpaths = nothing_there",
         "addopts = --import-mode=importlib --strict-config --strict-markers",
-        "addopts = --import-mode=append -p no:cacheprovider",
+        "addopts = -p no:cacheprovider",
         "collect_imported_tests = false",
         "filterwarnings = error",
     ],
@@ -72,11 +75,11 @@ def test_with_a_path_and_with_pyargs(project: Project) -> None:
 
 def test_with_a_virtual_environment_inside_of_rootdir(project: Project) -> None:
     """The package may lie in a directory that pytest refuses to recurse into."""
-    source = os.path.dirname(os.path.dirname(sys.modules["pytest_dpone"].__file__ or ""))
+    source = Path(pytest_dpone.__file__).parent
     library = project.path / ".venv" / "lib"
     library.mkdir(parents=True)
     (project.path / ".venv" / "pyvenv.cfg").touch()
-    (library / "pytest_dpone").symlink_to(os.path.join(source, "pytest_dpone"), target_is_directory=True)
+    (library / "pytest_dpone").symlink_to(source, target_is_directory=True)
     environment = {**os.environ, "PYTHONPATH": str(library)}
     command = [sys.executable, "-m", "pytest", FULL, "--collect-only", "-q"]
     done = subprocess.run(command, cwd=project.path, env=environment, capture_output=True, text=True, check=False)

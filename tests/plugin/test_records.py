@@ -39,7 +39,7 @@ def test_a_green_run(project: Project) -> None:
     behavior = json.loads((project.artifacts / "matrix" / "alpha_to_beta__scd2__behavior.json").read_text())
     assert behavior["schema"] == "pytest-dpone/case-behavior/v1"
     assert (behavior["passed"], behavior["run_id"]) == (True, report["run_id"])
-    assert behavior["acts"][0]["checks"][0]["name"] == "rows"
+    assert behavior["record"]["acts"][0]["checks"][0]["name"] == "rows"
 
 
 def test_what_is_not_implemented_is_tolerated_and_said(project: Project) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import io
 import json
 import secrets
+import warnings
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
@@ -113,7 +115,7 @@ class TestPostgres:
         schema = TableSchema(
             (Field("id", "int64", nullable=False), *(Field(name, kind) for name, kind in kinds.items()))
         )
-        values = [[1], [dt.datetime(2021, 7, 1, 12)], [dt.date(2021, 2, 3)], [0.1 + 0.2], [b"\0\\a"]]
+        values = [[1], [dt.datetime(1800, 7, 1, 12)], [dt.date(2021, 2, 3)], [0.1 + 0.2], [b"\0\\a"]]
         rows = pa.table(values, schema.arrow())
         try:
             assert other._connect().execute("SHOW statement_timeout").fetchone() == ("0",)
@@ -123,6 +125,17 @@ class TestPostgres:
         finally:
             other.disconnect()
         assert read(catalog, space, "t", *schema.fields) == rows.to_pylist()
+
+    def test_a_connection_that_cannot_be_prepared_is_closed(
+        self, services: dict[str, ServiceInfo], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("pytest_dpone.services.catalog.postgres.SESSION", ("SELECT 1 / 0",))
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            PostgresCatalog(services["postgres"].url).open("never")
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            gc.collect()
+        assert [str(w.message) for w in warned if issubclass(w.category, ResourceWarning)] == []
 
     def test_an_error_in_the_middle_of_the_rows_is_not_their_end(
         self, catalog: PostgresCatalog, space: str, server: psycopg.Connection

@@ -229,7 +229,9 @@ def test_the_end_of_the_controller_ends_everything(controller: Controller, numbe
 
 def test_a_forked_child_of_the_controller_does_not_keep_the_services(controller: Controller) -> None:
     # The grandchild inherits the controller's end of the supervisor's pipe, so that only the pidfd tells the end.
-    code = CONTROLLER.replace("sys.stdin.read()", "import os, time\nif os.fork() == 0: time.sleep(30)\nsys.stdin.read()")
+    code = CONTROLLER.replace(
+        "sys.stdin.read()", "import os, time\nif os.fork() == 0: time.sleep(30)\nsys.stdin.read()"
+    )
     run_id = f"t-{uuid.uuid4().hex[:12]}"
     process = subprocess.Popen(
         [sys.executable, "-c", code, run_id, "minio"],

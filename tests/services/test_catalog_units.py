@@ -23,7 +23,7 @@ from pytest_dpone.services.catalog.address import parse_address
 from pytest_dpone.services.catalog.clickhouse import _parquet, _quote
 from pytest_dpone.services.catalog.convert import UnreadableColumnError, hex_bytes, hex_text, to_kind, uuid_text
 from pytest_dpone.services.catalog.minio import _prefix
-from pytest_dpone.services.catalog.pgcopy import quoted
+from pytest_dpone.services.catalog.pgcopy import copy_statement, quoted
 from pytest_dpone.services.catalog.pgtext import decode_rows, encode_rows, reading
 from pytest_dpone.services.catalog.runs import SortedRuns
 from pytest_dpone.services.catalog.shape import canonical, parts, require_columns
@@ -143,6 +143,33 @@ class TestPostgresText:
         )
         assert [repr(v) for v in got.column(0).to_pylist()] == [repr(v) for v in values]
 
+    @pytest.mark.parametrize(
+        ("kind", "text", "expected"),
+        [
+            (
+                "decimal(38,10)",
+                b"-9999999999999999999999999999.9999999999000",
+                "-9999999999999999999999999999.9999999999",
+            ),
+            ("decimal(38,10)", b"100", "100.0000000000"),
+            ("decimal(38,10)", b"0.10", "0.1000000000"),
+            ("decimal(5,0)", b"100.000", "100"),
+            ("decimal(3,3)", b"0.5", "0.500"),
+        ],
+    )
+    def test_numerics_of_any_size_that_fit(self, kind: str, text: bytes, expected: str) -> None:
+        got = decode_rows(text + b"\n\n", [reading(Field("c", kind), "numeric")]).column(0)
+        assert got.to_pylist() == [Decimal(expected), None]
+        assert str(got[0].as_py()) == expected
+
+    def test_text_is_ordered_by_its_bytes_and_by_the_column_not_its_text(self) -> None:
+        readings = [reading(Field("a", "text"), "text"), reading(Field("u", "uuid"), "uuid")]
+        order = {"a": "character varying(10)", "u": "uuid", "j": "jsonb", "id": "bigint"}
+        assert copy_statement(quoted("s", "t"), readings, order).as_string(None) == (
+            'COPY (SELECT "a"::text, "u"::text FROM "s"."t" AS t ORDER BY t."a" COLLATE "C" NULLS LAST, '
+            't."u" NULLS LAST, t."j"::text COLLATE "C" NULLS LAST, t."id" NULLS LAST) TO STDOUT (FORMAT csv)'
+        )
+
     def test_server_side_json_becomes_lists(self) -> None:
         data = b'"[1,null,-9223372036854775808]"\n\n[]\n'
         got = decode_rows(data, [reading(Field("c", "array<int64>"), "bigint[]")])
@@ -155,6 +182,11 @@ class TestPostgresText:
             ("date", "date", b"0044-03-15 BC"),
             ("decimal(38,10)", "numeric", b"NaN"),
             ("decimal(38,2)", "numeric", b"1.005"),
+            ("decimal(38,10)", "numeric", b"1" + b"0" * 28),
+            ("decimal(38,10)", "numeric", b"1" + b"0" * 30),
+            ("decimal(38,10)", "numeric", b"77971595386451875163122294654.6372"),
+            ("decimal(38,10)", "numeric(60,30)", b"0." + b"0" * 10 + b"1"),
+            ("decimal(3,3)", "numeric", b"1.0"),
             ("int16", "integer", b"32768"),
             ("time", "time without time zone", b"24:00:00"),
             ("array<int64>", "bigint[]", b'"[[1],[2]]"'),

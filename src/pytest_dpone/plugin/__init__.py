@@ -67,7 +67,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Parametrise every test that asks for `dpone_case` by the selected cases."""
-    if "dpone_case" not in metafunc.fixturenames:
+    own = metafunc.definition.iter_markers("parametrize")
+    if "dpone_case" not in metafunc.fixturenames or any("dpone_case" in str(mark.args[:1]) for mark in own):
         return
     session = active_session(metafunc.config)
     if session is None:

@@ -53,8 +53,9 @@ class Publication:
         path = self.directory / f"{_file_name(record.case_id)}__behavior.json"
         # What did not run is said by the report as well, so losing the document in a power cut loses nothing.
         durable = record.verdict is not Verdict.NOT_RUN
-        body = {key: value for key, value in record.model_dump(mode="json").items() if key != "schema"}
-        write_json(path, {**head, **body}, durable=durable)
+        # A record of its own key: its `source` is a family, and the `source` of every artifact is the source tree.
+        body = record.model_dump(mode="json", exclude={"schema_"})
+        write_json(path, {**head, "case_id": record.case_id, "record": body}, durable=durable)
         write_text(path.with_suffix(".md"), case_markdown(record, head), durable=durable)
         return path
 

@@ -140,7 +140,7 @@ def stage_for(
     services: Mapping[str, ServiceInfo],
     settings: RunSettings,
 ) -> Iterator[Stage]:
-    """Open both catalogs and give them a namespace each; disconnect at the end. Namespaces are removed by `tear_down`."""
+    """Open both catalogs, with a namespace each; disconnect at the end. `tear_down` removes the namespaces."""
     from ..core.contracts import default_contracts
 
     names = {family: registry.families[family].services[0] for family in (case.source, case.sink)}

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from ..errors import ServiceFailed, require
 from .ask import ask
 from .choice import DockerLook
-from .keeper import Ready, Spec, Wire, exit_text, run, stay, wait_until
+from .keeper import Ready, Spec, Wire, exit_text, run, shield, stay, wait_until
 from .table import SERVICES, Image, Service, fill
 
 RUN_LABEL = "dev.pytest-dpone.run-id"
@@ -48,6 +48,7 @@ def keep(spec: Spec, wire: Wire) -> None:
         _print_log(client, name)
         raise
     finally:
+        shield()
         remove_containers([name], spec.run_id)
 
 

@@ -7,6 +7,7 @@ ends on SIGTERM, when its standard input closes, or when its parent is gone. Wha
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -14,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +25,8 @@ from ..errors import DponeError, ServiceFailed
 from .life import die_with_parent, start_ticks
 
 T = TypeVar("T")
+_LONGEST_ERROR = 1000
+"""Characters: a copy that fails may list a thousand files."""
 
 
 @dataclass(frozen=True)
@@ -121,10 +125,9 @@ def run(keep: Callable[[Spec, Wire], None]) -> int:
         wire.failed(error.fact, error.hint)
         return 1
     except Exception as error:
-        import traceback
-
-        traceback.print_exc()
-        wire.failed(f"{type(error).__name__}: {error}", "see the log above")
+        wire.failed(f"{type(error).__name__}: {error}"[:_LONGEST_ERROR], "see its log for where that happened")
+        with contextlib.suppress(OSError):  # the disk that holds the log may be what is full
+            traceback.print_exc()
         return 1
     return 0
 
@@ -169,6 +172,11 @@ def wait_until(ask: Callable[[], T], *, timeout: float, alive: Callable[[], str 
         pause = min(pause * 1.5, 0.25)
 
 
+def shield() -> None:
+    """From now on SIGTERM interrupts nothing: call it first in a `finally` that cleans up."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
 def exit_text(status: int) -> str:
     """How a process ended, for people: `exit status 1` or `killed by SIGKILL`."""
     if status >= 0:
@@ -198,7 +206,7 @@ def _take_stdout() -> TextIO:
 
 
 def _stop(*_: object) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # one is enough: the clean-up must not be interrupted
+    shield()
     raise SystemExit(0)
 
 

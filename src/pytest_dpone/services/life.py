@@ -15,6 +15,7 @@ from types import ModuleType
 
 NOBODY = 65534
 _PR_SET_PDEATHSIG = 1
+_M_MMAP_THRESHOLD = -3
 _SECRET_ENDINGS = ("_URL", "_PASSWORD", "_SECRET", "_KEY", "_TOKEN")
 
 
@@ -88,6 +89,13 @@ def children_environ(environ: Mapping[str, str]) -> dict[str, str]:
         for name, value in environ.items()
         if not (name.startswith("DPONE_") and name.endswith(_SECRET_ENDINGS)) and not name.startswith("PG")
     }
+
+
+def give_back_memory(above: int) -> None:
+    """Let blocks larger than `above` bytes go back to the system as soon as they are freed (glibc keeps them else)."""
+    mallopt = getattr(_libc(), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, above)
 
 
 class _PreopenedFinder(MetaPathFinder):

@@ -16,11 +16,12 @@ _SKEW = timedelta(minutes=15)
 _STAMP = "%Y%m%dT%H%M%SZ"
 
 
-@dataclass(frozen=True)
 class RefusedError(Exception):
-    """Why a request is not accepted: one of S3's error codes."""
+    """Why a request is not accepted: `code` is one of S3's error codes."""
 
-    code: str
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
 
 
 def signed_headers(

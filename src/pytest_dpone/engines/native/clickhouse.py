@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -119,10 +120,12 @@ class ClickHouseSource:
         self._job = job
         self._endpoint = job.source
         self._table = f"{ident(job.source.namespace)}.{ident(job.source.table)}"
-        with told(self._endpoint, "opening the source"):
+        with told(self._endpoint, "opening the source"), ExitStack() as opened:
             self._client = connect(self._endpoint)
+            opened.callback(self._client.close)
             self._final = " FINAL" if re.search("Replacing|Collapsing", self._engine()) else ""
             self._columns = self._described()
+            self._opened = opened.pop_all()
         self.schema = pa.schema([pa.field(c.name, c.kind, nullable=c.nullable) for c in self._columns])
 
     def read(self, since: str | None) -> Batches:
@@ -137,7 +140,7 @@ class ClickHouseSource:
 
     def close(self) -> None:
         """Close the client."""
-        self._client.close()
+        self._opened.close()
 
     def _engine(self) -> str:
         found = self._client.query(

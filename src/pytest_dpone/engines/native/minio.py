@@ -17,6 +17,8 @@ from .ties import cursor_value
 
 MANIFEST = "_manifest.json"
 
+_BATCH_BYTES = 32 << 20
+
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
@@ -153,11 +155,17 @@ class MinioSource:
                     f"the object {name} at {place(self._endpoint)} has the columns {found}, others have {self._stored}",
                     hint="all objects of a table must have the same columns",
                 )
-            for batch in file.iter_batches(self._job.batch_rows):
+            for batch in file.iter_batches(_rows_at_once(file.metadata, limit=self._job.batch_rows)):
                 rows = conform(batch, self.schema)
                 if floor is not None:
                     rows = rows.filter(pc.greater_equal(rows.column(self._job.cursor), floor))
                 yield rows
+
+
+def _rows_at_once(metadata: Any, *, limit: int) -> int:
+    """Rows of a batch: fewer than `limit` where rows are so wide that as many would fill the memory."""
+    size = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+    return max(1, min(limit, _BATCH_BYTES * metadata.num_rows // max(size, 1)))
 
 
 def _travel(found: pa.Field) -> pa.Field:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from ...core.model import Strategy
 from ...core.wire import Job
-from ...errors import EngineFailed, UsageError
+from ...errors import EngineFailed, UsageError, ValueRejected
 from .address import place, told
 from .arrow import Batches, grouped
 from .minio import Bucket, Manifest
@@ -157,7 +157,12 @@ class MinioSink:
 
 
 def _valid(batch: pa.RecordBatch) -> pa.RecordBatch:
-    batch.validate(full=True)
+    try:
+        batch.validate(full=True)
+    except pa.ArrowInvalid as error:
+        raise ValueRejected(
+            f"a value can't be written to Parquet: {error}", hint="carry columns that are no text as binary"
+        ) from None
     return batch
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import ExitStack
 from types import MappingProxyType
 from typing import Any
 
@@ -100,15 +101,16 @@ class PostgresSource:
         self._job = job
         self._endpoint = job.source
         self._table = f"{ident(job.source.namespace)}.{ident(job.source.table)}"
-        with told(self._endpoint, "opening the source"):
-            self._connection = adbc_connect(self._endpoint)
-            self._cursor = self._connection.cursor()
+        with told(self._endpoint, "opening the source"), ExitStack() as opened:
+            self._connection = opened.enter_context(adbc_connect(self._endpoint))
+            self._cursor = opened.enter_context(self._connection.cursor())
             self._cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             found = self._columns()
-        self._types = {name: native for name, native, _ in found}
-        self.schema = pa.schema(
-            [pa.field(name, _travel(name, native), nullable=not required) for name, native, required in found]
-        )
+            self._types = {name: native for name, native, _ in found}
+            self.schema = pa.schema(
+                [pa.field(name, _travel(name, native), nullable=not required) for name, native, required in found]
+            )
+            self._opened = opened.pop_all()
 
     def read(self, since: str | None) -> Batches:
         """See `Source.read`."""
@@ -120,8 +122,7 @@ class PostgresSource:
 
     def close(self) -> None:
         """End the transaction."""
-        self._cursor.close()
-        self._connection.close()
+        self._opened.close()
 
     def _columns(self) -> list[tuple[str, str, bool]]:
         self._cursor.execute(columns_query(self._table))

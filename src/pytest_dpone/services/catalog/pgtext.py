@@ -84,6 +84,8 @@ def reading(field: Field, native: str) -> Reading:
         return Reading(field, "array_to_json({0})::text", pa.string(), lambda column: _lists(column, target))
     if field.kind == "float32" and base == "double precision":
         return Reading(field, "{0}", pa.float64())
+    if decimal_of(field.kind) and base in _PLAIN["decimal"] and native != _exact_numeric(field.kind):
+        return Reading(field, "{0}", pa.string(), lambda column: _decimals(column, target))
     if base in _PLAIN.get("decimal" if decimal_of(field.kind) else field.kind, ()):
         as_text = "{0}::text" if pa.types.is_string(target) else "{0}"
         return Reading(field, as_text, target)
@@ -116,6 +118,24 @@ _ARRAYS: dict[str, tuple[str, ...]] = {
     "array<int64>": tuple(f"{name}[]" for name in _INTEGERS),
     "array<text>": tuple(f"{name}[]" for name in _TEXTS),
 }
+
+
+def _exact_numeric(kind: str) -> str:
+    precision, scale = decimal_of(kind) or (0, 0)
+    return f"numeric({precision},{scale})"
+
+
+def _decimals(column: pa.Array, target: pa.DataType) -> pa.Array:
+    """Text of a `numeric` of any size → decimals.
+
+    Arrow's parsers may wrap around at 128 bits without an error, so that the digits are counted here.
+    """
+    whole, scale = max(1, target.precision - target.scale), target.scale
+    fits = pc.match_substring_regex(column, rf"^-?\d{{1,{whole}}}(\.\d{{0,{scale}}}0*)?$")
+    if pc.all(fits).as_py() is False:
+        raise pa.ArrowInvalid(f"{column.filter(pc.invert(fits))[0].as_py()} does not fit into {target}")
+    shortened = pc.replace_substring_regex(column, rf"\.(\d{{{scale}}})0+$", r".\1")
+    return pc.utf8_rtrim(shortened, ".").cast(target)
 
 
 def _lists(column: pa.Array, target: pa.DataType) -> pa.Array:

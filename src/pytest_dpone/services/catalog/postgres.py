@@ -182,7 +182,11 @@ class PostgresCatalog:
         connection = psycopg.connect(
             self._url.get_secret_value(), autocommit=True, application_name="pytest-dpone", connect_timeout=10
         )
-        connection.execute("; ".join(SESSION).encode())
+        try:
+            connection.execute("; ".join(SESSION).encode())
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def _execute(self, statement: str, *names: tuple[str, ...]) -> psycopg.Cursor:
@@ -251,10 +255,10 @@ class PostgresCatalog:
     def _stream(self, query: sql.Composable, readings: Sequence[Reading], batch_rows: int) -> Iterator[pa.RecordBatch]:
         """Batches of `query`; while one is being decoded, the next one is received."""
         connection = self._fresh()
-        # The whole table is read: a sort of a sequential scan beats an index scan over rows that lie in no order.
-        connection.execute("SET enable_indexscan TO off")
         pending: deque[Future[pa.RecordBatch]] = deque()
         try:
+            # The whole table is read: a sort of a sequential scan beats an index scan over rows that lie in no order.
+            connection.execute("SET enable_indexscan TO off")
             with ThreadPoolExecutor(1) as decoder:
                 for rows in copy_out(connection, query, batch_rows):
                     pending.append(decoder.submit(_decode, rows, readings))

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from ...errors import require
 from ..ask import ask
-from ..keeper import Ready, Spec, Wire, run, stay, wait_until
+from ..keeper import Ready, Spec, Wire, run, shield, stay, wait_until
 from ..life import die_with_parent, drop_root
 from .chdb_engine import Engine
 from .clickhouse_http import Front, http_server
@@ -31,6 +31,7 @@ def keep(spec: Spec, wire: Wire) -> None:
         wire.ready(Ready(url=url, product=answer.product, version=answer.version, fidelity="engine", emulated=EMULATED))
         stay()
     finally:
+        shield()
         server.shutdown()
         engine.close()
 

@@ -37,6 +37,8 @@ _TRANSPORT = frozenset(
         "cancel_http_readonly_queries_on_client_close",
     )
 )
+
+
 @dataclass
 class Query:
     """One request, taken apart."""

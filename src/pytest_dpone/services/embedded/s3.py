@@ -6,7 +6,7 @@ import os
 import resource
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -16,16 +16,16 @@ from urllib.parse import quote
 from ...errors import require
 from ..ask import ask
 from ..keeper import Ready, Spec, Wire, run, stay, wait_until
-from ..life import die_with_parent, drop_root
+from ..life import die_with_parent, drop_root, give_back_memory
 from ..sigv4 import RefusedError, check
+from .s3_objects import Application, Environ, Start, from_files
 
 EMULATED = "S3 API by moto: no durability, no encryption, no users or policies but one key pair"
 _SPOOL_ABOVE = 256 * 1024
 """Bytes: larger objects live in unlinked files below the data directory, so they leave with the object."""
 
-_Environ = dict[str, Any]
-_Start = Callable[[str, list[tuple[str, str]]], object]
-_Application = Callable[[_Environ, _Start], Iterable[bytes]]
+_MAPPED_ABOVE = 1 << 20
+"""Bytes: larger blocks of memory go back to the system when they are freed."""
 
 
 def keep(spec: Spec, wire: Wire) -> None:
@@ -45,9 +45,11 @@ def start(data: Path, *, key: str, secret: str, port: int = 0) -> Any:
     os.environ["MOTO_S3_DEFAULT_KEY_BUFFER_SIZE"] = str(_SPOOL_ABOVE)
     os.environ["TMPDIR"] = str(data)
     _raise_file_limit()  # every spooled object holds a file open
+    give_back_memory(_MAPPED_ABOVE)
     moto_server: Any = require("moto.server", extra="embedded")
     serving: Any = require("werkzeug.serving", extra="embedded")
-    application = moto_server.DomainDispatcherApplication(moto_server.create_backend_app)
+    moto = moto_server.DomainDispatcherApplication(moto_server.create_backend_app)
+    application = from_files(moto, above=_SPOOL_ABOVE)
     server = serving.make_server(
         "127.0.0.1",
         port,
@@ -62,10 +64,10 @@ def start(data: Path, *, key: str, secret: str, port: int = 0) -> Any:
     return server
 
 
-def signed_only(application: _Application, *, key: str, secret: str) -> _Application:
+def signed_only(application: Application, *, key: str, secret: str) -> Application:
     """`application` for requests that `key` and `secret` have signed; 403 for others."""
 
-    def checked(environ: _Environ, start: _Start) -> Iterable[bytes]:
+    def checked(environ: Environ, start: Start) -> Iterable[bytes]:
         headers = {name[5:].lower().replace("_", "-"): value for name, value in environ.items() if name[:5] == "HTTP_"}
         headers["content-type"] = environ.get("CONTENT_TYPE", "")
         headers["content-length"] = environ.get("CONTENT_LENGTH", "")
@@ -78,7 +80,7 @@ def signed_only(application: _Application, *, key: str, secret: str) -> _Applica
     return checked
 
 
-def _refuse(environ: _Environ, start: _Start, code: str) -> Iterable[bytes]:
+def _refuse(environ: Environ, start: Start, code: str) -> Iterable[bytes]:
     body = f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>{code}</Message></Error>'.encode()
     # The rest of the request's body is not read, so the connection can't be used again.
     headers = [("Content-Type", "application/xml"), ("Content-Length", str(len(body))), ("Connection", "close")]

@@ -1,0 +1,140 @@
+"""Which provider is chosen is decided from facts, before anything starts, and a refusal names the ways out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from pytest_dpone.errors import UsageError
+from pytest_dpone.services.choice import DockerLook, Surroundings, choose, needs_docker
+from pytest_dpone.services.table import SERVICES, docker_may_answer, fill, missing_modules
+
+ENGINE = DockerLook(engine="28.0", error="", images={"postgres": "", "clickhouse": "", "minio": ""})
+
+
+def around(
+    providers: Mapping[str, str] | None = None,
+    *,
+    external: frozenset[str] = frozenset(),
+    docker: DockerLook | None = None,
+    binaries: bool = True,
+    missing: tuple[str, ...] = (),
+) -> Surroundings:
+    return Surroundings(
+        providers or {},
+        external,
+        lambda: docker or DockerLook(),
+        lambda: binaries,
+        lambda names: [name for name in names if name in missing],
+    )
+
+
+def never() -> DockerLook:
+    raise AssertionError("the engine must not be asked")
+
+
+def test_auto_takes_an_address_first_and_asks_no_engine() -> None:
+    facts = Surroundings({}, frozenset(["postgres"]), never, lambda: True, lambda names: [])
+    assert choose("postgres", facts).provider == "external"
+    assert not needs_docker("postgres", {}, frozenset(["postgres"]))
+
+
+def test_auto_takes_docker_before_embedded() -> None:
+    assert choose("clickhouse", around(docker=ENGINE)).provider == "docker"
+    assert needs_docker("clickhouse", {}, frozenset())
+
+
+@pytest.mark.parametrize(
+    ("docker", "reason"),
+    [
+        (DockerLook(error="no Docker Engine answers: refused"), "no Docker Engine answers: refused"),
+        (DockerLook(engine="28.0", images={"minio": "the image x can't be pulled"}), "the image x can't be pulled"),
+    ],
+)
+def test_auto_falls_to_embedded_and_says_why(docker: DockerLook, reason: str) -> None:
+    choice = choose("minio", around(docker=docker))
+    assert choice.provider == "embedded"
+    assert choice.reason == f"no address is set; docker: {reason}"
+
+
+def test_auto_without_any_way_names_all_of_them() -> None:
+    choice = choose("clickhouse", around(missing=("chdb",)))
+    assert choice.provider is None
+    assert choice.reason == (
+        "clickhouse: no provider can serve it. external: set DPONE_CLICKHOUSE_URL; docker: no Docker Engine answers; "
+        "embedded: the module chdb not installed; pip install 'pytest-dpone[embedded]'"
+    )
+
+
+def test_what_is_asked_for_by_name_is_never_replaced() -> None:
+    for provider in ("docker", "external", "compose"):
+        choice = choose("postgres", around({"postgres": provider}))
+        assert choice.provider is None
+        assert f"asked for by name: {provider}" in choice.reason
+    assert choose("postgres", around({"postgres": "embedded"}, docker=ENGINE)).provider == "embedded"
+    assert choose("postgres", around({"postgres": "docker"}, docker=ENGINE)).provider == "docker"
+
+
+def test_embedded_postgres_needs_binaries() -> None:
+    choice = choose("postgres", around({"postgres": "embedded"}, binaries=False))
+    assert choice.provider is None
+    assert "DPONE_POSTGRES_BIN" in choice.reason
+
+
+def test_docker_needs_its_library() -> None:
+    choice = choose("postgres", around({"postgres": "docker"}, docker=ENGINE, missing=("testcontainers",)))
+    assert choice.provider is None
+    assert "pip install 'pytest-dpone[docker]'" in choice.reason
+
+
+def test_every_provider_of_postgres_needs_the_client() -> None:
+    for provider in ("auto", "docker", "embedded", "external"):
+        facts = around({"postgres": provider}, docker=ENGINE, external=frozenset(["postgres"]), missing=("psycopg",))
+        choice = choose("postgres", facts)
+        assert choice.provider is None
+        assert choice.reason == "postgres: the module psycopg not installed; pip install 'pytest-dpone[postgres]'"
+
+
+@pytest.mark.parametrize("name", ["kafka", "schema_registry", "mssql"])
+def test_later_services_are_unavailable(name: str) -> None:
+    choice = choose(name, around(docker=ENGINE))
+    assert choice.provider is None
+    assert "not implemented yet" in choice.reason
+    assert not needs_docker(name, {}, frozenset())
+
+
+def test_unknown_names_get_a_near_miss() -> None:
+    with pytest.raises(UsageError) as service:
+        choose("clickhuse", around())
+    assert service.value.hint.startswith("did you mean clickhouse? services are postgres, ")
+    with pytest.raises(UsageError) as provider:
+        choose("postgres", around({"postgres": "dokcer"}))
+    assert provider.value.hint == "did you mean docker? providers are auto, docker, embedded, external, compose"
+
+
+def test_the_table_agrees_with_itself() -> None:
+    for service in SERVICES.values():
+        if not service.implemented:
+            continue
+        assert service.embedded.startswith("pytest_dpone.services.embedded.")
+        assert service.variables == (f"DPONE_{service.name.upper()}_URL",)
+        assert service.image is not None
+        reference, _, tag = service.image.reference.rpartition(":")
+        assert reference
+        assert tag not in ("", "latest")
+        filled = [
+            fill(value, {"user": "U", "password": "P", "database": "D"}) for value in service.image.environment.values()
+        ]
+        assert "P" in filled
+        assert "U" in filled
+        assert not any("{" in value for value in filled)
+        assert not any("{password}" in part for part in service.image.command)
+
+
+def test_look_for_an_engine_without_asking_it(tmp_path: object) -> None:
+    assert docker_may_answer({"DOCKER_HOST": "tcp://127.0.0.1:2375"})
+    assert missing_modules(("json", "no_such_module_here", "no_such.module")) == [
+        "no_such_module_here",
+        "no_such.module",
+    ]
