@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pyarrow as pa
 import pytest
@@ -49,9 +50,10 @@ def test_ahead_is_bounded_and_closing_it_closes_the_reader() -> None:
 
     stream = ahead(endless())
     next(stream)
+    time.sleep(0.1)  # long enough for thousands of batches
+    assert len(produced) < 10
     stream.close()
     assert closed.is_set()
-    assert len(produced) < 10
     assert reading_threads() == []
 
 

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from pytest_dpone.core.contracts import default_contracts
 from pytest_dpone.core.kinds import arrow_type
 from pytest_dpone.core.wire import Endpoint
-from pytest_dpone.engines.native import clickhouse, clickhouse_sink, postgres, postgres_sink
+from pytest_dpone.engines.native import clickhouse, postgres, postgres_sink
 from pytest_dpone.engines.native.address import Address, told
 from pytest_dpone.engines.native.arrow import check_names, check_range, conform, travel_type
 from pytest_dpone.engines.native.minio import Manifest
@@ -137,7 +137,7 @@ def test_postgres_driver_gets_what_it_writes_right() -> None:
 
 def test_clickhouse_server_gets_what_it_reads_right() -> None:
     def sent(values: list[object], kind: pa.DataType) -> list[object]:
-        return clickhouse_sink._for_server(pa.array(values, kind), "c").to_pylist()
+        return clickhouse.for_server(pa.array(values, kind), "c").to_pylist()
 
     assert sent([None, [], [None]], pa.list_(pa.int64())) == [[], [], [None]]
     assert sent([0, 86_400_000_000, 3_723_000_004, None], pa.time64("us")) == [
@@ -163,10 +163,10 @@ def test_clickhouse_range(moment: dt.datetime, fits: bool, zone: str | None) -> 
     for value, kind in ((moment, pa.timestamp("us", tz=zone)), (moment.date(), pa.date32())):
         array = pa.array([None, value], kind)
         if fits:
-            assert clickhouse_sink._for_server(array, "c").null_count == 1
+            assert clickhouse.for_server(array, "c").null_count == 1
         else:
             with pytest.raises(ValueRejected, match="'c' is out of range: ClickHouse holds the years 1900 to 2299"):
-                clickhouse_sink._for_server(array, "c")
+                clickhouse.for_server(array, "c")
 
 
 def test_range_of_nothing_is_fine() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_dpone.core.registry import default_registry
-from pytest_dpone.plugin import options
+from pytest_dpone.plugin import chosen, options
 from pytest_dpone.run.settings import RunSettings
 
 from .conftest import Project
@@ -19,11 +19,11 @@ FULL = "--dpone-profile=local_live"
 
 def test_the_reference_page_is_what_the_table_says() -> None:
     page = ROOT / "docs" / "reference" / "options.md"
-    assert page.read_text() == options.reference_page(), "write it anew: options.reference_page()"
+    assert page.read_text() == chosen.reference_page(), "write it anew: chosen.reference_page()"
 
 
 def test_rows_and_fields_agree() -> None:
-    assert [row.field for row in options.TABLE] == [f.name for f in fields(options.Options) if f.name != "origins"]
+    assert [row.field for row in options.TABLE] == [f.name for f in fields(chosen.Options) if f.name != "origins"]
     assert len({row.env for row in options.TABLE}) == len(options.TABLE)
 
 
@@ -32,7 +32,7 @@ def test_the_services_are_those_of_the_registry() -> None:
 
 
 def test_defaults_are_those_of_the_run_settings() -> None:
-    parsed = options.parse({})
+    parsed = chosen.parse({})
     settings = RunSettings(run_id="x")
     for name in ("seed", "rows", "change_ratio", "delete_ratio", "dataset", "batch_rows", "keep"):
         assert getattr(parsed, name) == getattr(settings, name), name

@@ -37,7 +37,7 @@ def test_the_same_records_with_and_without_workers(project: Project, workers: li
     assert records(project) == expected
     headline = "FAILED: 4 of 6 planned cases passed; 1 failed; 1 not implemented yet"
     for result in (alone, shared):
-        result.stdout.fnmatch_lines(["alpha → beta  ok      ok      FAIL    ok      todo    ok", headline])
+        result.stdout.fnmatch_lines(["alpha → beta ok      ok      FAIL    ok      todo    ok", headline])
 
 
 def test_a_killed_worker_loses_its_unfinished_case_only(project: Project) -> None:

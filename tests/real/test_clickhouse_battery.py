@@ -286,6 +286,8 @@ def test_eight_clients_at_once(connect: Connect, database: str, client: Any) -> 
 def test_the_engines_files_are_not_roots(client: Any) -> None:
     with pytest.raises(clickhouse_connect.driver.exceptions.DatabaseError):
         client.query("SELECT * FROM file('/etc/shadow', 'LineAsString')")
+    client.command("INSERT INTO FUNCTION file('own.csv', 'CSV', 'a Int8') SELECT 7")
+    assert client.command("SELECT a FROM file('own.csv', 'CSV', 'a Int8')") == 7
 
 
 @pytest.mark.skipif(importlib.util.find_spec("pandas") is None, reason="needs pandas")

@@ -5,6 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import json
 import secrets
+import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
@@ -19,6 +22,7 @@ from pytest_dpone.core.wire import Job, RunFacts, ServiceInfo
 from pytest_dpone.engines.native import NativeEngine, Seams, Sink
 from pytest_dpone.errors import DponeError, EngineFailed, ValueRejected
 from pytest_dpone.services.catalog import Catalog, open_catalog
+from pytest_dpone.services.catalog.minio import MinioCatalog
 
 pytestmark = pytest.mark.real
 
@@ -42,9 +46,10 @@ class Bench:
     """One namespace on each service, and jobs between them."""
 
     def __init__(self, services: Mapping[str, ServiceInfo]) -> None:
-        self.name = f"native_{secrets.token_hex(4)}"
+        token = secrets.token_hex(4)
+        self.name = f"native_{token}"
         self.catalogs: dict[str, Catalog] = {
-            family: open_catalog(services[family], bucket="dpone-native-tests") for family in FAMILIES
+            family: open_catalog(services[family], bucket=f"dpone-native-{token}") for family in FAMILIES
         }
         for catalog in self.catalogs.values():
             catalog.open(self.name)
@@ -52,6 +57,8 @@ class Bench:
     def close(self) -> None:
         for catalog in self.catalogs.values():
             catalog.close(self.name)
+            if isinstance(catalog, MinioCatalog):
+                catalog.drop_bucket()
             catalog.disconnect()
 
     def seed(self, family: str, rows: pa.Table, schema: TableSchema = NEWS, table: str = "src") -> None:
@@ -346,6 +353,34 @@ def test_equal_values_are_equal_in_a_diff(bench: Bench, sink: str) -> None:
     assert (facts.inserted, facts.updated, facts.deleted, facts.unchanged) == (0, 0, 0, 4)
 
 
+@pytest.mark.parametrize("sink", ["postgres", "clickhouse"])
+def test_a_diff_sees_every_bit(bench: Bench, sink: str) -> None:
+    """Rows 1 to 6 differ in one value of one column each, row 7 in none."""
+    scores = [(0.0, -0.0), (0.0, None), (None, 0.0), (1.0, 1.0), (1.0, 1.0), (float("nan"), 1.0), (float("nan"),) * 2]
+    notes = [("", ""), ("", ""), ("", ""), ("", None), (None, ""), ("", ""), (None, None)]
+    for side, table in enumerate(("before", "after")):
+        rows = [
+            news((key, key, note[side]), score=score[side])
+            for key, (note, score) in enumerate(zip(notes, scores, strict=True), start=1)
+        ]
+        bench.seed("postgres", pa.concat_tables(rows), table=table)
+    pair = ("postgres", sink)
+    run(bench.job(pair, Strategy.SNAPSHOT_DIFF, table="before"))
+    facts = run(bench.job(pair, Strategy.SNAPSHOT_DIFF, table="after"))
+    assert (facts.inserted, facts.updated, facts.deleted, facts.unchanged) == (0, 6, 0, 1)
+    assert bench.held(sink) == exact(pa.concat_tables(rows))
+
+
+@pytest.mark.parametrize("strategy", [Strategy.FULL_REFRESH, Strategy.INCREMENTAL_MERGE])
+@pytest.mark.parametrize("sink", ["postgres", "clickhouse"])
+def test_a_key_that_is_null_is_an_error(bench: Bench, sink: str, strategy: Strategy) -> None:
+    schema = TableSchema((Field("id", "int64"), Field("v", "int32")), cursor="v")
+    bench.seed("minio", pa.table({"id": [1, None], "v": [1, 2]}, schema=schema.arrow()), schema)
+    with pytest.raises(EngineFailed, match=r"(?i)null value|convert NULL"):
+        run(bench.job(("minio", sink), strategy, schema=schema))
+    assert "dst" not in bench.names(sink)
+
+
 @pytest.mark.parametrize("strategy", [Strategy.FULL_REFRESH, Strategy.INCREMENTAL_APPEND])
 @pytest.mark.parametrize("pair", PAIRS)
 def test_an_empty_source_makes_an_empty_table(bench: Bench, pair: tuple[str, str], strategy: Strategy) -> None:
@@ -408,6 +443,49 @@ def test_clickhouse_finishes_or_forgets_what_was_pending(
     assert bench.held("clickhouse") == exact(news((1, 1, "a"), (2, 2, "b"), (3, 2, "tie"), (4, 4, "d")))
     assert (run(job).written, run(job).state_after) == (0, facts.state_after)
     assert bench.names("clickhouse") == names == {"dst", "_dpone_state"}
+
+
+KILLED = """
+import os, signal, sys
+from pytest_dpone.core.wire import Job
+from pytest_dpone.engines.native import NativeEngine, Seams
+def moment(name):
+    if name == sys.argv[1]:
+        os.kill(os.getpid(), signal.SIGKILL)
+NativeEngine(Seams(moment=moment)).run(Job.model_validate_json(sys.stdin.read()))
+"""
+
+
+@pytest.mark.parametrize(
+    ("sink", "moment"),
+    [
+        ("postgres", "staged"),
+        ("postgres", "applied"),
+        ("clickhouse", "staged"),
+        ("clickhouse", "pending"),
+        ("clickhouse", "moved"),
+        ("minio", "staged"),
+        ("minio", "applied"),
+    ],
+)
+def test_a_killed_process_loses_and_repeats_nothing(bench: Bench, sink: str, moment: str) -> None:
+    job = bench.job(("postgres", sink), Strategy.INCREMENTAL_APPEND)
+    bench.seed("postgres", news((1, 1, "a"), (2, 2, "b")))
+    run(job)
+    names = bench.names(sink)
+    bench.add("postgres", news((3, 2, "tie"), (4, 4, "d")))
+    process = subprocess.run(
+        [sys.executable, "-c", KILLED, moment], input=job.to_json(), text=True, capture_output=True, timeout=60
+    )
+    assert process.returncode == -signal.SIGKILL, process.stderr
+    done = moment in ("applied", "moved")
+    assert run(job).written == (0 if done else 2)
+    assert Counter(bench.held(sink)) == Counter(exact(news((1, 1, "a"), (2, 2, "b"), (3, 2, "tie"), (4, 4, "d"))))
+    assert run(job).written == 0
+    if sink == "minio":
+        assert bench.names(sink) == {"_manifest.json", *bench.published()}
+    else:
+        assert bench.names(sink) == names
 
 
 def test_a_staging_table_that_somebody_changed_is_not_guessed_about(bench: Bench) -> None:
@@ -600,6 +678,18 @@ def test_old_objects_go_after_a_refresh_on_s3(bench: Bench) -> None:
     run(job)
     assert len(first) == len(bench.names("minio")) == 2
     assert first & bench.names("minio") == {"_manifest.json"}
+
+
+def test_objects_that_a_kill_left_on_s3_go(bench: Bench) -> None:
+    bench.seed("postgres", news((1, 1, "a")))
+    job = bench.job(("postgres", "minio"), Strategy.INCREMENTAL_APPEND)
+    run(job)
+    files, root = bench.bucket()
+    for name in ("part-00000002-00007.parquet-part", "part-of-somebody-else"):
+        with files.open_output_stream(f"{root}/dst/{name}") as stream:
+            stream.write(b"half")
+    run(job)
+    assert bench.names("minio") == {"_manifest.json", "part-of-somebody-else", *bench.published()}
 
 
 def test_objects_of_somebody_else_are_left_alone(bench: Bench) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -78,7 +80,17 @@ class Controller:
 
 
 @pytest.fixture
-def controller() -> Iterator[Controller]:
+def own_base(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A base directory of the test's own, so that a launch elsewhere on the machine does not clean up before us."""
+    with tempfile.TemporaryDirectory(prefix="dpone-", dir="/tmp") as name:
+        Path(name).chmod(0o755)
+        monkeypatch.setenv("TMPDIR", name)
+        monkeypatch.setattr(tempfile, "tempdir", None)
+        yield
+
+
+@pytest.fixture
+def controller(own_base: None) -> Iterator[Controller]:
     controller = Controller("postgres", "minio")
     yield controller
     controller.end()
@@ -201,7 +213,9 @@ def test_close_leaves_nothing() -> None:
     owner = lease.read_owner(directory)
     assert owner is not None
     assert len(owner.processes) == 4
+    started = time.monotonic()
     stack.close()
+    assert time.monotonic() - started < 15.0  # else the supervisor was killed, and did not stop by itself
     assert not directory.exists()
     assert [p.pid for p in owner.processes if start_ticks(p.pid) == p.start] == []
     for name, service in info.items():
@@ -229,9 +243,8 @@ def test_the_end_of_the_controller_ends_everything(controller: Controller, numbe
 
 def test_a_forked_child_of_the_controller_does_not_keep_the_services(controller: Controller) -> None:
     # The grandchild inherits the controller's end of the supervisor's pipe, so that only the pidfd tells the end.
-    code = CONTROLLER.replace(
-        "sys.stdin.read()", "import os, time\nif os.fork() == 0: time.sleep(30)\nsys.stdin.read()"
-    )
+    fork = "import os, time\nif os.fork() == 0:\n    time.sleep(30)\n    os._exit(0)\nprint(json"
+    code = CONTROLLER.replace("print(json", fork)
     run_id = f"t-{uuid.uuid4().hex[:12]}"
     process = subprocess.Popen(
         [sys.executable, "-c", code, run_id, "minio"],
@@ -340,6 +353,17 @@ def test_what_is_not_there_yet_is_told_before_anything_starts(stack: Stack) -> N
     with pytest.raises(UsageError, match="unknown service 'postgress'") as caught:
         stack.ensure(["postgress"])
     assert "did you mean postgres?" in caught.value.hint
+
+
+def test_a_bad_question_ends_nobody(stack: Stack) -> None:
+    for request in (b"nonsense\n", b"[]\n", b'{"op": "ensure"}\n', b'{"op": "ensure", "names": ["oracle"]}\n'):
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(stack.address)
+            connection.sendall(request)
+            answer = connection.makefile("rb").readline()
+        assert answer == b"" or "error" in json.loads(answer)
+    assert stack.died("postgres") is None
+    assert set(stack.ensure(["minio"])) == {"minio"}
 
 
 def test_a_start_that_fails_says_why_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

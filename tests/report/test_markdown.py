@@ -71,7 +71,7 @@ def test_a_case() -> None:
 def test_a_case_that_did_not_run() -> None:
     record = CaseRecord.of(Case("a", "b", Strategy.CDC), Verdict.NOT_RUN, reason=NotRun.UNAVAILABLE, detail="no server")
     text = case_markdown(record, {})
-    assert text == "# a\\_to\\_b\\_\\_cdc: unavailable\n\nno server\n\n"[:-1]
+    assert text == "# a\\_to\\_b\\_\\_cdc: unavailable\n\nno server\n"
 
 
 def test_the_report() -> None:

@@ -150,11 +150,11 @@ def test_the_grid_has_one_line_per_pair() -> None:
     ]
     lines = text(summary_lines(records))
     assert lines[:3] == [
-        "               replace scd2    backf   xmin    cdc",
-        "a → b          todo    ok      n/a     LOST    FAIL",
-        "long_name → b  ·       ·       ·       ·       ok",
+        "              replace scd2    backf   xmin    cdc",
+        "a → b         todo    ok      n/a     LOST    FAIL",
+        "long_name → b ·       ·       ·       ·       ok",
     ]
-    assert lines[4] == "Nothing ran for 1 pairs: c → d"
+    assert lines[4] == "Nothing ran in these pairs (1): c → d"
 
 
 def test_the_whole_section_fits_into_100_columns() -> None:

@@ -65,7 +65,16 @@ def test_artifacts_are_written_as_records_come(certification: Certification, pla
     assert report["headline"] == outcome.decision.headline
     assert report["blockers"] == ["alpha_to_beta__cdc.not_run"]
     assert [row["verdict"] for row in report["cases"]] == ["passed", "not_run"]
-    assert json.loads((tmp_path / "alpha_to_beta__cdc__behavior.json").read_text())["record"]["reason"] == "deselected"
+    documents = {path.name for path in tmp_path.glob("*__behavior.*")}
+    assert documents == {"alpha_to_beta__scd2__behavior.json", "alpha_to_beta__scd2__behavior.md"}
+    assert [row["behavior"] for row in report["cases"]] == ["alpha_to_beta__scd2__behavior.json", None]
+
+
+@pytest.mark.parametrize("reason", list(NotRun))
+def test_a_case_in_which_nothing_happened_has_no_document(plan: Plan, tmp_path: Path, reason: NotRun) -> None:
+    where = Publication(tmp_path, Identity(run_id="r1", profile="local_live", run_mode="real_local"))
+    path = where.case(CaseRecord.of(plan.scope[0], Verdict.NOT_RUN, reason=reason))
+    assert (path is not None) is (reason in (NotRun.CRASHED, NotRun.SERVICE_DIED))
 
 
 def test_the_document_is_that_of_the_standing_record(certification: Certification, plan: Plan, tmp_path: Path) -> None:
@@ -141,6 +150,7 @@ def test_a_case_id_never_becomes_a_path(tmp_path: Path, case_id: str) -> None:
     where = Publication(tmp_path, Identity(run_id="r1", profile="local_live", run_mode="real_local"))
     record = passed(Case("alpha", "beta", Strategy.CDC)).model_copy(update={"case_id": case_id})
     path = where.case(record)
+    assert path is not None
     assert path.parent == tmp_path
     assert path.resolve().parent == tmp_path.resolve()
     assert path.name.isascii()

@@ -81,10 +81,9 @@ def test_a_body_of_several_frames(encoding: str) -> None:
         pack = pytest.importorskip("backports.zstd").compress
     else:
         pack = gzip.compress if encoding == "gzip" else zlib.compress
-    data = pack(b"first " * 1000) + pack(b"second")
-    assert (
-        b"".join(body(data, Content_Length=str(len(data)), Content_Encoding=encoding)) == b"first " * 1000 + b"second"
-    )
+    data = pack(b"first " * 10) + pack(b"second")
+    unpacked = b"".join(body(data, Content_Length=str(len(data)), Content_Encoding=encoding))
+    assert unpacked == b"first " * 10 + b"second"
 
 
 def test_an_unknown_packing_is_refused() -> None:

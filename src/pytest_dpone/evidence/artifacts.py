@@ -13,20 +13,19 @@ from pathlib import Path
 from ..errors import ArtifactError
 
 
-def write_json(path: Path, data: Mapping[str, object], *, durable: bool = True) -> None:
+def write_json(path: Path, data: Mapping[str, object]) -> None:
     """Write `data` as indented UTF-8 JSON. Raises `ArtifactError`; NaN and Infinity are a `ValueError`."""
-    write_text(path, json.dumps(data, ensure_ascii=False, allow_nan=False, indent=2) + "\n", durable=durable)
+    write_text(path, json.dumps(data, ensure_ascii=False, allow_nan=False, indent=2) + "\n")
 
 
-def write_text(path: Path, text: str, *, durable: bool = True) -> None:
+def write_text(path: Path, text: str) -> None:
     """Put `text` at `path`, whole or not at all; a reader never sees a part.
 
-    `durable=False` leaves the fsync out: for files that say nothing which is not in a durable one.
     Raises `ArtifactError`, after which `path` is as it was and no temporary file is left.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path, text.encode("utf-8", "backslashreplace"), durable=durable)
+        _replace(path, text.encode("utf-8", "backslashreplace"))
     except OSError as error:
         raise _explained(error, path) from error
 
@@ -97,7 +96,7 @@ def remove_stale(directory: Path, *, schemas: Collection[str]) -> int:
     return removed
 
 
-def _replace(path: Path, content: bytes, *, durable: bool) -> None:
+def _replace(path: Path, content: bytes) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:80]}-")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -105,15 +104,13 @@ def _replace(path: Path, content: bytes, *, durable: bool) -> None:
             file.flush()
             # mkstemp gives 0600; an artifact is for everybody who may read the folder.
             os.fchmod(file.fileno(), 0o644)
-            if durable:
-                os.fsync(file.fileno())
+            os.fsync(file.fileno())
         Path(name).replace(path)
     except BaseException:
         with suppress(OSError):
             Path(name).unlink()
         raise
-    if durable:
-        _sync_directory(path.parent)
+    _sync_directory(path.parent)
 
 
 def _sync_directory(directory: Path) -> None:

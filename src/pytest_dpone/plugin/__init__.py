@@ -6,8 +6,7 @@ import os
 
 import pytest
 
-from .activity import MARKERS, find_activity
-from .collection import skip_locked
+from .active import MARKERS, active_session, skip_locked, worker_invitation
 from .fixtures import (
     dpone_case,
     dpone_certify,
@@ -18,8 +17,7 @@ from .fixtures import (
     dpone_settings,
     dpone_stack,
 )
-from .options import add_options
-from .session import active_session, join, worker_invitation
+from .options import add_options, gather, is_asked
 
 __all__ = [
     "dpone_case",
@@ -51,11 +49,13 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", f"{name}: {meaning} (pytest-dpone)")
     invitation = worker_invitation(config)
     if invitation:
+        from .session import join
+
         join(config, invitation)
-    elif invitation is None and (activity := find_activity(config, os.environ)) is not None:
+    elif invitation is None and is_asked(raw := gather(config, os.environ), os.environ):
         from .control import start
 
-        start(config, activity)
+        start(config, raw)
 
 
 @pytest.hookimpl(tryfirst=True)

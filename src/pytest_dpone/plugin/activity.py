@@ -8,21 +8,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from .options import VARIABLES, Options, Raw, gather, parse, switch
-
-SERVICE_MARKERS = {
-    "integration_postgres": "needs Postgres",
-    "integration_mssql": "needs SQL Server",
-    "integration_clickhouse": "needs ClickHouse",
-    "integration_kafka": "needs Kafka",
-    "integration_schema_registry": "needs a Schema Registry",
-    "integration_minio": "needs MinIO or another S3",
-}
-MARKERS = {
-    **SERVICE_MARKERS,
-    "integration_matrix": "certifies cases of the matrix",
-    "integration_live": "needs systems of a vendor, with credentials",
-}
+from .active import SERVICE_MARKERS
+from .chosen import Options, parse
+from .options import VARIABLES, Raw, switch
 
 _SELECTION = ("case", "source", "sink", "strategy")
 
@@ -62,12 +50,11 @@ class Activity:
         return cls(raw, options, _profile(options), tuple(data["suites"]), frozenset(data["unlocked"]))
 
 
-def find_activity(config: pytest.Config, environ: Mapping[str, str]) -> Activity | None:
+def find_activity(raw: Raw, environ: Mapping[str, str]) -> Activity | None:
     """What the options and the environment ask for, or None: then the plugin does nothing.
 
     Raises `pytest.UsageError` for values that are wrong and for wishes that contradict each other.
     """
-    raw = gather(config, environ)
     given = {name for name, (_, origin) in raw.items() if origin == "option"}
     if raw.get("profile", ("", ""))[1] == "environment":
         given.add("profile")
@@ -78,14 +65,6 @@ def find_activity(config: pytest.Config, environ: Mapping[str, str]) -> Activity
     suites = _suites(options, given, wishes)
     _check_wishes(options, given, suites, wishes)
     return Activity(raw, options, _profile(options), suites, _unlocked(given, suites, wishes))
-
-
-def way_in(marker: str) -> str:
-    """Why a test with `marker` is skipped, and how it is not."""
-    variable = {"integration_matrix": "DPONE_RUN_INTEGRATION_MATRIX", "integration_live": "DPONE_RUN_INTEGRATION_LIVE"}
-    switched = f"set {variable.get(marker, 'DPONE_RUN_INTEGRATION')}=1"
-    profile = "" if marker == "integration_live" else " or give --dpone-profile=local_live"
-    return f"{marker} tests are off: {switched}{profile}"
 
 
 def _variable(name: str, environ: Mapping[str, str]) -> bool | None:

@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from .activity import MARKERS, way_in
+from .active import case_param
 
 PREFIX = "dpone"
 _PACKAGE = "pytest_dpone.plugin.suite"
@@ -52,18 +52,3 @@ def keep_selected(config: pytest.Config, items: list[pytest.Item]) -> None:
     if rest:
         config.hook.pytest_deselected(items=rest)
         items[:] = chosen
-
-
-def skip_locked(items: Iterable[pytest.Item], *, unlocked: frozenset[str]) -> None:
-    """Skip what carries an integration marker that nobody switched on; the reason names the way in."""
-    for item in items:
-        for mark in item.iter_markers():
-            if mark.name in MARKERS and mark.name not in unlocked:
-                item.add_marker(pytest.mark.skip(reason=way_in(mark.name)))
-                break
-
-
-def case_param(item: pytest.Item) -> object:
-    """The case that `item` is about, or None."""
-    callspec = getattr(item, "callspec", None)
-    return callspec.params.get("dpone_case") if callspec is not None else None

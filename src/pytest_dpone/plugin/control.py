@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from . import records
-from .activity import Activity
+from .activity import Activity, find_activity
+from .chosen import header
 from .collection import PREFIX
-from .options import header
+from .options import Raw
 from .session import DponeSession, usage_errors
 
 if TYPE_CHECKING:
@@ -186,8 +187,11 @@ class Control:
         return Certification(self.session.plan, publication, "planned" if activity.certifies else "asked")
 
 
-def start(config: pytest.Config, activity: Activity) -> None:
-    """Start a run in this process."""
+def start(config: pytest.Config, raw: Raw) -> None:
+    """Start a run in this process, if what was set asks for one; raises `pytest.UsageError`."""
+    activity = find_activity(raw, os.environ)
+    if activity is None:
+        return
     now = datetime.now(UTC)
     session = DponeSession(config, activity, run_id=f"{now:%y%m%d%H%M%S}{secrets.token_hex(3)}")
     config.pluginmanager.register(session, "dpone-session")

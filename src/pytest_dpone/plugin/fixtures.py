@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from .collection import case_param
-from .session import session_or_skip
+from .active import case_param, session_or_skip
 
 if TYPE_CHECKING:
     from ..core.model import Case, CaseRecord
@@ -77,17 +76,22 @@ def dpone_certify(request: pytest.FixtureRequest) -> CertifyCase:
     def certify(*, engine: Engine | None = None) -> CaseRecord:
         __tracebackhide__ = True
         from ..run.attempt import attempt
+        from .collection import SuiteModule
         from .records import keep
 
+        if engine is None:
+            engine = request.getfixturevalue("dpone_engine")
+            if isinstance(request.node.parent, SuiteModule):
+                session.suite_engine = engine
         record = attempt(
             case,
-            engine=request.getfixturevalue("dpone_engine") if engine is None else engine,
+            engine=engine,
             registry=session.plan.registry,
             services=session.services,
             settings=session.settings,
         )
         keep(request.node, record)
-        _judge(record)
+        judge(record)
         return record
 
     return certify
@@ -107,7 +111,8 @@ def running_service(request: pytest.FixtureRequest, name: str) -> ServiceInfo:
         pytest.skip(f"unavailable: {error.fact}")
 
 
-def _judge(record: CaseRecord) -> None:
+def judge(record: CaseRecord) -> None:
+    """Skip or fail the running test as the record says; returns for a record that passed."""
     __tracebackhide__ = True
     from ..core.model import NotRun, Verdict
     from ..report.escape import visible

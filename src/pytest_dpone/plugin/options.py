@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import pytest
 
@@ -17,8 +16,7 @@ Raw = Mapping[str, tuple[str | list[str], Origin]]
 """Field → what somebody set, still as text, and where it was set. JSON-able, so that workers get the same."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One setting. `kind`: `one` value, `many` (repeatable, commas split), `flag` (present or not)."""
 
     name: str
@@ -43,32 +41,6 @@ class Row:
     def ini(self) -> str:
         """The ini key."""
         return f"dpone_{self.field}"
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """All settings of a run, parsed. `origins` tells for each field who set it."""
-
-    profile: str
-    case: tuple[str, ...]
-    source: tuple[str, ...]
-    sink: tuple[str, ...]
-    strategy: tuple[str, ...]
-    rows: int
-    seed: int
-    change_ratio: float
-    delete_ratio: float
-    dataset: Literal["standard", "narrow", "empty", "single"]
-    batch_rows: int
-    engine: str
-    services: tuple[tuple[str, str], ...]
-    image: tuple[tuple[str, str], ...]
-    artifact_dir: str
-    matrix_dir: str
-    run_mode: str
-    keep: Literal["never", "failed", "always"]
-    selfcheck: bool
-    origins: Mapping[str, Origin]
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -99,50 +71,10 @@ def gather(config: pytest.Config, environ: Mapping[str, str]) -> dict[str, tuple
     return found
 
 
-def parse(raw: Raw) -> Options:
-    """Parse and check every value; raises `pytest.UsageError` that says which one is wrong, and what is right."""
-    values: dict[str, object] = {}
-    origins: dict[str, Origin] = {}
-    for row in TABLE:
-        value, origin = raw.get(row.field, (row.default, "default"))
-        origins[row.field] = origin
-        try:
-            values[row.field] = _parsed(row, value)
-        except _BadValueError as error:
-            raise pytest.UsageError(f"{_place(row, origin)}: {error.fact}\nhint: {error.hint}") from None
-    options = Options(**values, origins=origins)  # type: ignore[arg-type]
-    _check_together(options)
-    return options
-
-
-def header(options: Options) -> list[str]:
-    """What applies, with its origin, for the header of a run. No setting of the table holds a secret."""
-    shown = [f"{row.name} {_shown(getattr(options, row.field))} ({options.origins[row.field]})" for row in TABLE]
-    always = ("profile", "rows", "seed", "engine", "artifact_dir")
-    pairs = zip(TABLE, shown, strict=True)
-    return [text for row, text in pairs if row.field in always or options.origins[row.field] != "default"]
-
-
-def reference_page() -> str:
-    """The text of `docs/reference/options.md`."""
-    lines = [
-        "# Options",
-        "",
-        "Every setting can be given as an option, an environment variable or an ini key; the first of these wins.",
-        "An ini key sets a value; it never starts a certification by itself.",
-        "This page is generated from the table in `pytest_dpone.plugin.options`.",
-        "",
-        "| option | environment | ini key | default | meaning |",
-        "|---|---|---|---|---|",
-    ]
-    for row in TABLE:
-        option = row.option if row.kind == "flag" else f"{row.option}={row.metavar}"
-        default = f"`{row.default}`" if row.default else "–"
-        meaning = (row.help + (" May be repeated." if row.kind == "many" else "")).replace("|", "\\|")
-        lines.append(f"| `{option}` | `{row.env}` | `{row.ini}` | {default} | {meaning} |")
-    lines += ["", "## Variables that switch tests on", "", "| variable | meaning |", "|---|---|"]
-    lines += [f"| `{name}` | {meaning} |" for name, meaning in VARIABLES.items()]
-    return "\n".join(lines) + "\n"
+def is_asked(raw: Raw, environ: Mapping[str, str]) -> bool:
+    """If anybody may want something from the plugin; `activity.find_activity` looks closely then."""
+    given = any(origin == "option" for _, origin in raw.values())
+    return given or raw.get("profile", ("", ""))[1] == "environment" or any(environ.get(name) for name in VARIABLES)
 
 
 VARIABLES = {
@@ -153,7 +85,9 @@ VARIABLES = {
 """The variables of the documentation that choose what runs; `0` forbids it, and contradicting an option is an error."""
 
 
-class _BadValueError(ValueError):
+class BadValueError(ValueError):
+    """A value that a row does not take: a fact about it, and a hint."""
+
     def __init__(self, fact: str, *, hint: str) -> None:
         super().__init__(fact)
         self.fact = fact
@@ -165,7 +99,7 @@ def _one_of(*names: str, later: Sequence[str] = ()) -> Callable[[str], str]:
         if text in names or not text:
             return text
         if text in later:
-            raise _BadValueError(f"{text!r} is not implemented yet", hint=f"use {_either(names)}")
+            raise BadValueError(f"{text!r} is not implemented yet", hint=f"use {_either(names)}")
         raise _unknown(text, (*names, *later), usable=names)
 
     return parse_name
@@ -174,7 +108,7 @@ def _one_of(*names: str, later: Sequence[str] = ()) -> Callable[[str], str]:
 def _count(minimum: int) -> Callable[[str], int]:
     def parse_count(text: str) -> int:
         if re.fullmatch(r"[+-]?[0-9]{1,18}", text) is None or int(text) < minimum:
-            raise _BadValueError(
+            raise BadValueError(
                 f"{text!r} is not a whole number of {minimum} or more",
                 hint=f"give a number such as {max(minimum, 1000)}",
             )
@@ -189,13 +123,13 @@ def _ratio(text: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value <= 1:
-        raise _BadValueError(f"{text!r} is not a ratio between 0 and 1", hint="give a part of the rows such as 0.2")
+        raise BadValueError(f"{text!r} is not a ratio between 0 and 1", hint="give a part of the rows such as 0.2")
     return value
 
 
 def _pattern(text: str) -> str:
     if re.fullmatch(r"[\w*?\[\]!-]+", text) is None:
-        raise _BadValueError(
+        raise BadValueError(
             f"{text!r} is neither a name nor a glob", hint="names have letters, digits and underscores; globs also *?[]"
         )
     return text
@@ -205,7 +139,7 @@ def _pair(what: str, check: Callable[[str], str]) -> Callable[[str], tuple[str, 
     def parse_pair(text: str) -> tuple[str, str]:
         service, equals, value = (part.strip() for part in text.partition("="))
         if not equals or not value:
-            raise _BadValueError(f"{text!r} is not service={what}", hint=f"write for example postgres={what}")
+            raise BadValueError(f"{text!r} is not service={what}", hint=f"write for example postgres={what}")
         if service not in SERVICES:
             raise _unknown(service, SERVICES, usable=SERVICES)
         return service, check(value)
@@ -215,13 +149,13 @@ def _pair(what: str, check: Callable[[str], str]) -> Callable[[str], tuple[str, 
 
 def _image(text: str) -> str:
     if re.fullmatch(r"[A-Za-z0-9][\w.:/@-]*", text) is None:
-        raise _BadValueError(f"{text!r} is not an image reference", hint="write for example postgres:17.2")
+        raise BadValueError(f"{text!r} is not an image reference", hint="write for example postgres:17.2")
     return text
 
 
 def _text(text: str) -> str:
     if "\0" in text:
-        raise _BadValueError("the value holds a NUL byte", hint="remove it")
+        raise BadValueError("the value holds a NUL byte", hint="remove it")
     return text
 
 
@@ -236,82 +170,24 @@ def switch(text: str, *, hint: str) -> bool:
         return True
     if word in ("", "0", "false", "no", "off"):
         return False
-    raise _BadValueError(f"{text!r} is neither yes nor no", hint=hint)
+    raise BadValueError(f"{text!r} is neither yes nor no", hint=hint)
 
 
-def _parsed(row: Row, value: str | list[str]) -> object:
-    if row.kind != "many":
-        return row.parse(str(value).strip())
-    texts = [value] if isinstance(value, str) else value
-    parts = [part.strip() for text in texts for part in text.split(",")]
-    if texts and texts != [""] and not all(parts):
-        raise _BadValueError("an empty name in the list", hint="remove the comma too many, or the whole setting")
-    parsed = [row.parse(part) for part in parts if part]
-    if row.field in ("services", "image"):
-        _refuse_twice([str(pair[0]) for pair in parsed if isinstance(pair, tuple)])
-    return tuple(dict.fromkeys(parsed))
-
-
-def _refuse_twice(names: list[str]) -> None:
-    for name in names:
-        if names.count(name) > 1:
-            raise _BadValueError(f"{name} is set more than once", hint="say it once")
-
-
-def _check_together(options: Options) -> None:
-    if options.delete_ratio > options.change_ratio:
-        raise pytest.UsageError(
-            f"--dpone-delete-ratio {options.delete_ratio} is more than --dpone-change-ratio {options.change_ratio}\n"
-            "hint: deletes are a part of the rows that change; raise the one or lower the other"
-        )
-    if options.dataset != "standard" and options.profile == "real_local":
-        raise pytest.UsageError(
-            f"--dpone-dataset={options.dataset} proves too little for the profile real_local\n"
-            "hint: use the standard dataset, or the profile local_live"
-        )
-    if options.selfcheck:
-        _check_selfcheck(options)
-
-
-def _check_selfcheck(options: Options) -> None:
-    for name in ("case", "source", "sink", "strategy"):
-        if getattr(options, name) and options.origins[name] == "option":
-            raise _contradiction("--dpone-selfcheck", f"--dpone-{name}", "every mutant has a case of its own")
-    if options.profile == "real_local" and options.origins["profile"] == "option":
-        raise _contradiction("--dpone-selfcheck", "--dpone-profile=real_local", "the selfcheck judges the harness only")
-    if options.origins["engine"] == "option":
-        raise _contradiction("--dpone-selfcheck", "--dpone-engine", "the mutants are engines themselves")
-
-
-def _contradiction(one: str, other: str, why: str) -> pytest.UsageError:
-    return pytest.UsageError(f"{one} contradicts {other}: {why}\nhint: give one of them")
-
-
-def _unknown(text: str, names: Sequence[str], *, usable: Sequence[str]) -> _BadValueError:
+def _unknown(text: str, names: Sequence[str], *, usable: Sequence[str]) -> BadValueError:
     from difflib import get_close_matches
 
     near = get_close_matches(text, names, n=1, cutoff=0.5)
     guess = f"did you mean {near[0]}? " if near else ""
-    return _BadValueError(f"unknown value {text!r}", hint=f"{guess}known: {', '.join(usable)}")
+    return BadValueError(f"unknown value {text!r}", hint=f"{guess}known: {', '.join(usable)}")
 
 
 def _either(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
 
 
-def _place(row: Row, origin: Origin) -> str:
-    return {"option": row.option, "environment": row.env, "ini": f"ini key {row.ini}", "default": row.option}[origin]
-
-
 def _help(row: Row) -> str:
     default = f"; default: {row.default}" if row.default else ""
     return f"{row.help} (env: {row.env}; ini: {row.ini}{default})".replace("%", "%%")
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, tuple):
-        return ",".join("=".join(part) if isinstance(part, tuple) else str(part) for part in value) or "all"
-    return str(value) or "none"
 
 
 TABLE: tuple[Row, ...] = (

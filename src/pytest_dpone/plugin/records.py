@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .collection import case_param
+from .active import case_param
 
 if TYPE_CHECKING:
     from ..core.model import Case, CaseRecord
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 ATTRIBUTE = "dpone_records"
 MUTANTS = "dpone_mutants"
 
-_kept = pytest.StashKey["list[CaseRecord]"]()
-_sent = pytest.StashKey[int]()
-_trials = pytest.StashKey["list[str]"]()
+_kept: pytest.StashKey[list[CaseRecord]] = pytest.StashKey()
+_sent: pytest.StashKey[int] = pytest.StashKey()
+_trials: pytest.StashKey[list[str]] = pytest.StashKey()
 
 
 def keep(item: pytest.Item, record: CaseRecord) -> None:

@@ -13,16 +13,15 @@ import pytest
 
 from ..errors import DponeError
 from . import records
-from .activity import Activity
-from .collection import keep_selected, skip_locked, suite_items
+from .active import SESSION, case_param, skip_locked
+from .collection import SuiteModule, keep_selected, suite_items
 
 if TYPE_CHECKING:
     from ..core.wire import Engine
     from ..run.plan import Plan
     from ..run.settings import RunSettings
     from ..services.stack import Stack, StackSettings
-
-_key = pytest.StashKey["DponeSession"]()
+    from .activity import Activity
 
 
 class DponeSession:
@@ -36,8 +35,10 @@ class DponeSession:
         self.activity = activity
         self.run_id = run_id
         self._address = address
+        self.suite_engine: Engine | None = None
+        """What the fixture `dpone_engine` gave to the packaged suite, once it has been asked."""
         self._stack: Stack | None = None
-        config.stash[_key] = self
+        config.stash[SESSION] = self
 
     @cached_property
     def plan(self) -> Plan:
@@ -125,6 +126,25 @@ class DponeSession:
             keep_selected(config, items)
         skip_locked(items, unlocked=self.activity.unlocked)
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Skip a packaged case that the engine can't move before its fixtures cost anything.
+
+        A matrix may have thousands of them. The first case of a process goes the long way and finds the engine.
+        """
+        if self.suite_engine is None or not isinstance(item.parent, SuiteModule):
+            return
+        case: Any = case_param(item)
+        if case is None:
+            return
+        from ..run.attempt import refusal
+        from .fixtures import judge
+
+        record = refusal(case, engine=self.suite_engine, settings=self.settings)
+        if record is not None:
+            records.keep(item, record)
+            judge(record)
+
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Put the records of the test on its report."""
@@ -147,23 +167,12 @@ class DponeSession:
 
 def join(config: pytest.Config, invitation: str) -> None:
     """Take part in a run as a worker."""
+    from .activity import Activity
+
     facts = json.loads(invitation)
     activity = Activity.from_json(facts["activity"])
     session = DponeSession(config, activity, run_id=facts["run_id"], address=facts["address"])
     config.pluginmanager.register(session, "dpone-session")
-
-
-def active_session(config: pytest.Config) -> DponeSession | None:
-    """The session of an active run, else None."""
-    return config.stash.get(_key, None)
-
-
-def session_or_skip(config: pytest.Config) -> DponeSession:
-    """The session of an active run; skips the test in an inactive one."""
-    session = active_session(config)
-    if session is None:
-        pytest.skip("dpone is not active: give --dpone-profile=local_live or set DPONE_RUN_INTEGRATION=1")
-    return session
 
 
 @contextmanager
@@ -173,9 +182,3 @@ def usage_errors() -> Iterator[None]:
         yield
     except DponeError as error:
         raise pytest.UsageError(str(error)) from None
-
-
-def worker_invitation(config: pytest.Config) -> str | None:
-    """What the controller told this worker: None if this is no worker, empty if the run is inactive."""
-    workerinput: dict[str, Any] | None = getattr(config, "workerinput", None)
-    return None if workerinput is None else str(workerinput.get("dpone", ""))

@@ -22,7 +22,7 @@ def case_markdown(record: CaseRecord, head: Mapping[str, object]) -> str:
     for act in record.acts:
         lines += _act(act)
     lines += _services(record.services)
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines).rstrip("\n") + "\n"
 
 
 def report_markdown(records: Sequence[CaseRecord], head: Mapping[str, object]) -> str:

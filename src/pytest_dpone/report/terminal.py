@@ -26,7 +26,7 @@ _HEADS = {
     Strategy.CDC: "cdc",
 }
 _CELLS = {NotRun.NOT_IMPLEMENTED: "todo", NotRun.UNAVAILABLE: "n/a"}
-_LEGEND = "ok passed · FAIL failed · LOST not run, and not excused · todo not implemented yet · n/a unavailable"
+_LEGEND = "ok passed · FAIL failed · LOST not run, not excused · todo not implemented yet · n/a unavailable"
 _COLUMN = 8
 _FULL_TEXT = 10
 _SAMPLES = 3
@@ -160,7 +160,7 @@ def _grid(records: Sequence[CaseRecord], width: int) -> list[Line]:
     strategies = [s for s in Strategy if any(s in cells for cells in shown.values())]
     lines: list[Line] = []
     if shown:
-        left = max(len(_pair(pair)) for pair in shown) + 2
+        left = max(len(_pair(pair)) for pair in shown) + 1
         lines.append(Line(" " * left + "".join(f"{_HEADS[s]:<{_COLUMN}}" for s in strategies).rstrip(), "bold"))
         lines += [_grid_line(_pair(pair), cells, strategies, left) for pair, cells in shown.items()]
         lines.append(Line(_LEGEND))
@@ -192,7 +192,7 @@ def _folded(pairs: Sequence[str], width: int) -> list[Line]:
     if not pairs:
         return []
     some = ", ".join(pairs[:40]) + (f" and {len(pairs) - 40} more" if len(pairs) > 40 else "")
-    return [Line(line) for line in wrap(f"Nothing ran for {len(pairs)} pairs: {some}", width, subsequent_indent="  ")]
+    return [Line(line) for line in wrap(f"Nothing ran in these pairs ({len(pairs)}): {some}", width, subsequent_indent="  ")]
 
 
 def _red_cases(red: Sequence[CaseRecord]) -> list[Line]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ..core.model import ActName, ActRecord, Case, CaseRecord, NotRun, Verdict
 from ..core.registry import Registry
-from ..core.wire import Engine, ServiceInfo, Support
+from ..core.wire import Engine, ServiceInfo
 from ..errors import DponeError, ServiceUnavailable
 from .plan import services_of
 
@@ -60,15 +60,13 @@ def attempt(
     """
     from .case import certify, not_run
 
+    if (record := refusal(case, engine=engine, settings=settings)) is not None:
+        return record
+    names = services_of(case, registry)
+
     def refuse(reason: NotRun, detail: str) -> CaseRecord:
         return not_run(case, reason, detail=detail, settings=settings, engine=engine.name)
 
-    support = _support(engine, case)
-    if isinstance(support, CaseRecord):
-        return support
-    if support.status != "supported":
-        return refuse(NotRun.NOT_IMPLEMENTED, support.reason or f"the engine {engine.name} says: {support.status}")
-    names = services_of(case, registry)
     try:
         if names and (missing := _missing(services().choose(names))):
             return refuse(NotRun.UNAVAILABLE, missing)
@@ -86,12 +84,19 @@ def attempt(
     return record.model_copy(update={"verdict": Verdict.NOT_RUN, "reason": NotRun.SERVICE_DIED, "detail": deaths})
 
 
-def _support(engine: Engine, case: Case) -> Support | CaseRecord:
+def refusal(case: Case, *, engine: Engine, settings: RunSettings) -> CaseRecord | None:
+    """The record of a case that the engine can't move, or None if it can."""
+    from .case import not_run
+
     try:
-        return engine.supports(case)
+        support = engine.supports(case)
     except Exception as error:  # an engine is foreign code, and what it does wrong is a red case
         text = f"the engine {engine.name} can't say if it supports {case.case_id}: {type(error).__name__}: {error}"
         return CaseRecord.of(case, Verdict.FAILED, detail=text, engine=engine.name)
+    if support.status == "supported":
+        return None
+    detail = support.reason or f"the engine {engine.name} says: {support.status}"
+    return not_run(case, NotRun.NOT_IMPLEMENTED, detail=detail, settings=settings, engine=engine.name)
 
 
 def _missing(choices: Mapping[str, Availability]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ..core.model import SCHEMA_BEHAVIOR, CaseRecord, Frozen, Verdict
+from ..core.model import SCHEMA_BEHAVIOR, CaseRecord, Frozen, NotRun, Verdict
 from ..core.registry import Excluded
 from ..evidence.artifacts import check_writable, hold, remove_stale, write_json, write_text
 from ..report.markdown import case_markdown, report_markdown
@@ -46,17 +46,20 @@ class Publication:
             remove_stale(self.directory, schemas=(SCHEMA_BEHAVIOR, SCHEMA_REPORT))
         return handle
 
-    def case(self, record: CaseRecord) -> Path:
-        """Write `<case_id>__behavior.json` and its Markdown twin; returns the path of the JSON file."""
+    def case(self, record: CaseRecord) -> Path | None:
+        """Write `<case_id>__behavior.json` and its Markdown twin; returns the path of the JSON file.
+
+        None, and nothing is written, for a case that showed no behavior: the report has all that there is to say.
+        """
+        if not has_behavior(record):
+            return None
         passed = record.verdict is Verdict.PASSED
         head = self._head(SCHEMA_BEHAVIOR, passed=passed, blockers=blockers_of(record))
         path = self.directory / f"{_file_name(record.case_id)}__behavior.json"
-        # What did not run is said by the report as well, so losing the document in a power cut loses nothing.
-        durable = record.verdict is not Verdict.NOT_RUN
         # A record of its own key: its `source` is a family, and the `source` of every artifact is the source tree.
         body = record.model_dump(mode="json", exclude={"schema_"})
-        write_json(path, {**head, "case_id": record.case_id, "record": body}, durable=durable)
-        write_text(path.with_suffix(".md"), case_markdown(record, head), durable=durable)
+        write_json(path, {**head, "case_id": record.case_id, "record": body})
+        write_text(path.with_suffix(".md"), case_markdown(record, head))
         return path
 
     def report(
@@ -89,6 +92,11 @@ class Publication:
         }
 
 
+def has_behavior(record: CaseRecord) -> bool:
+    """If something happened in the case: it was played, or it ended in a way that nobody planned."""
+    return bool(record.acts) or record.reason in (None, NotRun.CRASHED, NotRun.SERVICE_DIED)
+
+
 def _file_name(case_id: str) -> str:
     """A case id as a file name; the ids of a valid registry stay as they are, anything else is spelled out."""
     return "".join(c if c.isascii() and (c.isalnum() or c in "_-") else f"%{ord(c):x}" for c in case_id)
@@ -116,5 +124,5 @@ def _row(record: CaseRecord) -> dict[str, object]:
         "rows": record.rows,
         "acts": [str(act.name) for act in record.acts],
         "seconds": record.seconds,
-        "behavior": f"{_file_name(record.case_id)}__behavior.json",
+        "behavior": f"{_file_name(record.case_id)}__behavior.json" if has_behavior(record) else None,
     }

@@ -138,9 +138,13 @@ class Supervisor:
         if not data:
             self._hang_up(client)
         elif client.received.endswith(b"\n") and not client.operation:
-            request = json.loads(client.received)
-            client.operation, client.names = request["op"], tuple(dict.fromkeys(request["names"]))
-            self._waiting.append(client)
+            try:
+                request = json.loads(client.received)
+                client.operation, client.names = request["op"], tuple(dict.fromkeys(request["names"]))
+            except (ValueError, LookupError, TypeError):
+                self._hang_up(client)  # not one of our clients
+            else:
+                self._waiting.append(client)
 
     def _answer_waiting(self) -> None:
         for client in list(self._waiting):
@@ -148,6 +152,10 @@ class Supervisor:
                 result = self._try(client)
             except DponeError as error:
                 self._reply(client, {"error": {"type": type(error).__name__, "fact": error.fact, "hint": error.hint}})
+                continue
+            except Exception as error:  # one question that goes wrong must not end the services of the others
+                fact = self._scrub(f"the supervisor failed at {client.operation!r}: {type(error).__name__}: {error}")
+                self._reply(client, {"error": {"type": "ServiceFailed", "fact": fact, "hint": "is the disk full?"}})
                 continue
             if result is not None:
                 self._reply(client, {"result": result})
@@ -253,7 +261,8 @@ class Supervisor:
             processes=tuple(process for service in services for process in service.processes),
             containers=tuple(container for service in services for container in service.containers),
         )
-        write_owner(self._directory, owner)
+        with contextlib.suppress(OSError):  # on a full disk the services still end with this process
+            write_owner(self._directory, owner)
 
     def _reply(self, client: Client, answer: dict[str, Any]) -> None:
         # The answers are a few kilobytes: they fit into the socket's buffer, so this does not wait for the client.

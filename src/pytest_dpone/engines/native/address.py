@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from ...core.wire import Endpoint, redact, scrub
@@ -13,7 +13,7 @@ from ...errors import DponeError, EngineFailed, UsageError
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """The parts of an endpoint's URL, percent-decoded. `password` never shows in `repr`."""
+    """The parts of an endpoint's URL, percent-decoded. The password or secret key never shows in `repr`."""
 
     scheme: str
     host: str
@@ -21,7 +21,7 @@ class Address:
     user: str
     path: str
     query: dict[str, str]
-    secret: tuple[str]
+    password: str = field(repr=False)
 
     @classmethod
     def of(cls, endpoint: Endpoint) -> Address:
@@ -38,16 +38,8 @@ class Address:
             user=unquote(parts.username or ""),
             path=unquote(parts.path.strip("/")),
             query={name: values[-1] for name, values in parse_qs(parts.query).items()},
-            secret=(unquote(parts.password or ""),),
+            password=unquote(parts.password or ""),
         )
-
-    @property
-    def password(self) -> str:
-        """The password or secret key in clear."""
-        return self.secret[0]
-
-    def __repr__(self) -> str:
-        return f"Address({self.scheme}://{self.host}:{self.port}/{self.path})"
 
 
 def place(endpoint: Endpoint) -> str:

@@ -12,11 +12,12 @@ from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ...core.wire import Endpoint, Job
 from ...errors import EngineFailed, require
 from .address import Address, place, told
-from .arrow import Batches, conform, is_json, is_uuid, sliced
+from .arrow import Batches, check_range, conform, is_json, is_uuid, sliced, stored
 from .ties import cursor_value
 
 _READ: Mapping[str, pa.DataType] = MappingProxyType(
@@ -62,6 +63,10 @@ _SETTINGS: Mapping[str, object] = MappingProxyType(
     }
 )
 
+_SECOND = 1_000_000
+_DAYS = (-25567, 120529)  # 1900-01-01 to 2299-12-31
+_RANGE = "ClickHouse holds the years 1900 to 2299"
+
 
 def ident(name: str) -> str:
     """`name` quoted."""
@@ -86,6 +91,22 @@ def column_type(kind: pa.DataType, *, nullable: bool) -> str:
     else:
         plain = "String" if is_json(kind) else _WRITE[kind]
     return f"Nullable({plain})" if nullable else plain
+
+
+def for_server(array: pa.Array, name: str) -> pa.Array:
+    """A column as the server reads it right into the column's type."""
+    kind = array.type
+    if pa.types.is_date(kind):
+        check_range(array, name, low=_DAYS[0], high=_DAYS[1], says=_RANGE)
+    elif pa.types.is_timestamp(kind):
+        day = 86_400 * _SECOND
+        check_range(array, name, low=_DAYS[0] * day, high=(_DAYS[1] + 1) * day - 1, says=_RANGE)
+        return array.cast(pa.timestamp("us", tz="UTC"))
+    elif pa.types.is_time(kind):
+        return _clock(array)
+    elif pa.types.is_list(kind) and array.null_count:
+        return pc.coalesce(array, pa.scalar([], kind))
+    return stored(array)
 
 
 def connect(endpoint: Endpoint) -> Any:
@@ -215,3 +236,11 @@ def _decimal(native: str) -> pa.DataType | None:
         return None
     precision, scale = int(found[1]), int(found[2])
     return pa.decimal128(precision, scale) if precision <= 38 else pa.decimal256(precision, scale)
+
+
+def _clock(array: pa.Array) -> pa.Array:
+    """Times as text `HH:MM:SS.ffffff`; 24:00:00, which Postgres knows, too."""
+    micros = array.cast(pa.int64())
+    midnight = pc.equal(micros, 86_400 * _SECOND)
+    plain = pc.if_else(midnight, pa.scalar(0, pa.int64()), micros).cast(pa.time64("us")).cast(pa.string())
+    return pc.if_else(midnight, pa.scalar("24:00:00.000000"), plain)

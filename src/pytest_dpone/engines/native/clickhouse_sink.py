@@ -10,14 +10,13 @@ from contextlib import suppress
 from types import MappingProxyType
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ...core.model import Strategy
 from ...core.wire import Job
 from ...errors import EngineFailed
 from .address import place, told
-from .arrow import Batches, check_range, convert, grouped, stored
-from .clickhouse import column_type, columns_query, connect, ident, literal
+from .arrow import Batches, convert, grouped
+from .clickhouse import column_type, columns_query, connect, for_server, ident, literal
 from .clickhouse_state import Pending, StateTable
 from .ports import Counts
 from .state import State
@@ -29,9 +28,6 @@ _INSERT: Mapping[str, object] = MappingProxyType({"input_format_null_as_default"
 # sorted by key on both sides, so that a join of whole tables needs no memory for a hash table
 _JOIN: Mapping[str, object] = MappingProxyType({"join_algorithm": "full_sorting_merge", "join_use_nulls": 0})
 _DELETE: Mapping[str, object] = MappingProxyType({"lightweight_deletes_sync": 2, "mutations_sync": 2})
-_SECOND = 1_000_000
-_DAYS = (-25567, 120529)  # 1900-01-01 to 2299-12-31
-_RANGE = "ClickHouse holds the years 1900 to 2299"
 
 
 class ClickHouseSink:
@@ -87,7 +83,7 @@ class ClickHouseSink:
 
     def stage(self, batches: Batches) -> int:
         """See `Sink.stage`."""
-        guarded = Guarded(convert(batch, _for_server) for batch in batches)
+        guarded = Guarded(convert(batch, for_server) for batch in batches)
         with guarded.kept(), told(self._endpoint, "staging"):
             self._create(self._stage_name, "MergeTree")  # one that folds nothing, so that double keys are seen
             for table in grouped(iter(guarded), rows=_INSERT_ROWS, size=_INSERT_BYTES):
@@ -278,27 +274,3 @@ def _differs(field: pa.Field, place: int) -> str:
     if not field.nullable:
         return f"{ours} != {theirs}"
     return f"isNull({ours}) != isNull({theirs}) OR ifNull({ours} != {theirs}, 0)"
-
-
-def _for_server(array: pa.Array, name: str) -> pa.Array:
-    """A column as the server reads it right into the column's type."""
-    kind = array.type
-    if pa.types.is_date(kind):
-        check_range(array, name, low=_DAYS[0], high=_DAYS[1], says=_RANGE)
-    elif pa.types.is_timestamp(kind):
-        day = 86_400 * _SECOND
-        check_range(array, name, low=_DAYS[0] * day, high=(_DAYS[1] + 1) * day - 1, says=_RANGE)
-        return array.cast(pa.timestamp("us", tz="UTC"))
-    elif pa.types.is_time(kind):
-        return _clock(array)
-    elif pa.types.is_list(kind) and array.null_count:
-        return pc.coalesce(array, pa.scalar([], kind))
-    return stored(array)
-
-
-def _clock(array: pa.Array) -> pa.Array:
-    """Times as text `HH:MM:SS.ffffff`; 24:00:00, which Postgres knows, too."""
-    micros = array.cast(pa.int64())
-    midnight = pc.equal(micros, 86_400 * _SECOND)
-    plain = pc.if_else(midnight, pa.scalar(0, pa.int64()), micros).cast(pa.time64("us")).cast(pa.string())
-    return pc.if_else(midnight, pa.scalar("24:00:00.000000"), plain)

@@ -65,11 +65,12 @@ class Bucket:
         from pyarrow import fs
 
         address = Address.of(endpoint)
+        host = f"[{address.host}]" if ":" in address.host else address.host
         port = f":{address.port}" if address.port else ""
         self.files: Any = fs.S3FileSystem(
             access_key=address.user,
             secret_key=address.password,
-            endpoint_override=f"{address.host}{port}",
+            endpoint_override=f"{host}{port}",
             scheme="https" if address.scheme == "s3s" else "http",
             region=address.query.get("region", "us-east-1"),
         )
@@ -164,8 +165,9 @@ class MinioSource:
 
 def _rows_at_once(metadata: Any, *, limit: int) -> int:
     """Rows of a batch: fewer than `limit` where rows are so wide that as many would fill the memory."""
-    size = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
-    return max(1, min(limit, _BATCH_BYTES * metadata.num_rows // max(size, 1)))
+    size: int = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+    fitting = _BATCH_BYTES * int(metadata.num_rows) // max(size, 1)
+    return max(1, min(limit, fitting))
 
 
 def _travel(found: pa.Field) -> pa.Field:

@@ -9,8 +9,8 @@ import pytest
 from pytest_dpone.core.model import Case, CaseRecord
 from pytest_dpone.core.wire import Engine
 from pytest_dpone.engines.mutants import MUTANTS, Mutant
+from pytest_dpone.plugin.active import session_or_skip
 from pytest_dpone.plugin.records import keep_trial
-from pytest_dpone.plugin.session import session_or_skip
 from pytest_dpone.run.attempt import attempt
 from pytest_dpone.run.selfcheck import Trial, try_mutant, try_sound
 

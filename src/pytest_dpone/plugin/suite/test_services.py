@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 import pytest
 
 from pytest_dpone.core.wire import ServiceInfo
+from pytest_dpone.plugin.active import active_session, session_or_skip
 from pytest_dpone.plugin.fixtures import running_service
-from pytest_dpone.plugin.session import active_session, session_or_skip
 from pytest_dpone.plugin.suite.scratch import SAMPLE, TESTED, Scratch, open_scratch
 
 

@@ -46,6 +46,9 @@ def start(data: Path, *, user: str, password: str, port: int = 0) -> tuple[Threa
     parent = os.getppid()
     drop_root()
     die_with_parent(parent)
+    files = data / "files"
+    files.mkdir(exist_ok=True)
+    os.chdir(files)  # relative names in `file()` start here
     engine = Engine(data)
     server = http_server(Front(engine, user, password), port)
     threading.Thread(target=server.serve_forever, daemon=True).start()

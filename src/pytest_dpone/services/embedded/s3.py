@@ -82,9 +82,8 @@ def signed_only(application: Application, *, key: str, secret: str) -> Applicati
 
 def _refuse(environ: Environ, start: Start, code: str) -> Iterable[bytes]:
     body = f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>{code}</Message></Error>'.encode()
-    # The rest of the request's body is not read, so the connection can't be used again.
-    headers = [("Content-Type", "application/xml"), ("Content-Length", str(len(body))), ("Connection", "close")]
-    start("403 Forbidden", headers)
+    # The request's body is left unread: werkzeug closes each connection after its answer.
+    start("403 Forbidden", [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
     return [b"" if environ["REQUEST_METHOD"] == "HEAD" else body]
 
 

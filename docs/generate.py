@@ -1,0 +1,136 @@
+"""Write the pages of docs/ that come from the code: `python docs/generate.py`."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from pytest_dpone.core.contracts import Contract, default_contracts
+from pytest_dpone.plugin import fixtures, hooks
+from pytest_dpone.plugin.chosen import reference_page
+
+DOCS = Path(__file__).parent
+
+CONTRACTS = """\
+# Contracts
+
+A contract says what a family may do to a value. The oracle computes from the contracts what the sink must hold, so a
+loss that is not in this table is a failure, and a loss that is in it is checked too.
+
+| how | meaning |
+|---|---|
+| exact | The value comes back as it was. |
+| widened | It is stored in a wider type, and is recovered from it exactly. |
+| lossy | It becomes what the rule says, and nothing else. |
+| rejected | It can't be stored: the engine must raise an error that matches the pattern, and store nothing of it. |
+
+The column types are those that a sink may choose; the first one is what a source table is created with. `{p}` and
+`{s}` are a decimal's precision and scale, and a sink may have more digits on both sides of the point; `*` is any text.
+A kind with *no* in the column *source* occurs only in the source tables of other families.
+
+`pytest-dpone contracts` prints the same table, with `--format json` for programs. This page is generated from
+`pytest_dpone.core.contracts`.
+"""
+
+NO_SOURCE = "no"
+
+
+def pages() -> Mapping[str, str]:
+    """Path below docs/ → text."""
+    return {
+        "contracts.md": contracts_page(),
+        "reference/options.md": reference_page(),
+        "reference/fixtures.md": fixtures_page(),
+        "reference/hooks.md": hooks_page(),
+    }
+
+
+def contracts_page() -> str:
+    """One table per family."""
+    rows = default_contracts().rows
+    lines = [CONTRACTS]
+    for family in dict.fromkeys(row.family for row in rows):
+        lines += [
+            f"## {family}",
+            "",
+            "| kind | values | how | column types | source | note |",
+            "|---|---|---|---|---|---|",
+        ]
+        lines += [_contract_line(row) for row in rows if row.family == family]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def fixtures_page() -> str:
+    """The fixtures, from their docstrings."""
+    lines = ["# Fixtures", ""]
+    lines += [
+        "A session fixture is a place to override: define one with the same name in the `conftest.py` of rootdir."
+    ]
+    lines += [
+        "This page is generated from `pytest_dpone.plugin.fixtures`.",
+        "",
+        "| fixture | scope | gives |",
+        "|---|---|---|",
+    ]
+    for function in _functions(inspect.getsource(fixtures)):
+        scope = _fixture_scope(function)
+        if scope:
+            gives = ast.unparse(function.returns) if function.returns else ""
+            lines.append(f"| `{function.name}` | {scope} | `{gives}`: {_one_line(function)} |")
+    return "\n".join(lines) + "\n"
+
+
+def hooks_page() -> str:
+    """The hooks, from their docstrings."""
+    lines = ["# Hooks", "", inspect.cleandoc(hooks.__doc__ or "").partition("\n\n")[2], ""]
+    lines += ["This page is generated from `pytest_dpone.plugin.hooks`."]
+    for function in _functions(inspect.getsource(hooks)):
+        lines += ["", f"## {function.name}", "", f"`{function.name}({ast.unparse(function.args)})`", ""]
+        lines.append(inspect.cleandoc(ast.get_docstring(function) or ""))
+    return "\n".join(lines) + "\n"
+
+
+def _contract_line(row: Contract) -> str:
+    types = ", ".join(_code(name) for name in row.native) or "–"
+    how = row.how
+    if row.rule:
+        how += f": {row.rule.replace('_', ' ')}"
+    if row.error:
+        how += f" by an error like {_code(row.error)}"
+    source = "–" if row.feature else ("yes" if row.source else NO_SOURCE)
+    return f"| `{row.kind}` | {row.feature.replace('_', ' ') or 'all'} | {how} | {types} | {source} | {row.note} |"
+
+
+def _code(text: str) -> str:
+    return f"`{text}`".replace("|", "\\|")
+
+
+def _functions(source: str) -> Iterator[ast.FunctionDef]:
+    return (node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef))
+
+
+def _fixture_scope(function: ast.FunctionDef) -> str:
+    for decorator in function.decorator_list:
+        text = ast.unparse(decorator)
+        if text.startswith("pytest.fixture"):
+            return "session" if "scope='session'" in text else "test"
+    return ""
+
+
+def _one_line(function: ast.FunctionDef) -> str:
+    return " ".join((ast.get_docstring(function) or "").split()).replace("|", "\\|")
+
+
+def main() -> None:
+    """Write every page that differs."""
+    for name, text in pages().items():
+        path = DOCS / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

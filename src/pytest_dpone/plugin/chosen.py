@@ -1,0 +1,141 @@
+"""The settings of a run, parsed from the table of options and checked against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import pytest
+
+from .options import TABLE, VARIABLES, BadValueError, Origin, Raw, Row
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """All settings of a run, parsed. `origins` tells for each field who set it."""
+
+    profile: str
+    case: tuple[str, ...]
+    source: tuple[str, ...]
+    sink: tuple[str, ...]
+    strategy: tuple[str, ...]
+    rows: int
+    seed: int
+    change_ratio: float
+    delete_ratio: float
+    dataset: Literal["standard", "narrow", "empty", "single"]
+    batch_rows: int
+    engine: str
+    services: tuple[tuple[str, str], ...]
+    image: tuple[tuple[str, str], ...]
+    artifact_dir: str
+    matrix_dir: str
+    run_mode: str
+    keep: Literal["never", "failed", "always"]
+    selfcheck: bool
+    origins: Mapping[str, Origin]
+
+
+def parse(raw: Raw) -> Options:
+    """Parse and check every value; raises `pytest.UsageError` that says which one is wrong, and what is right."""
+    values: dict[str, object] = {}
+    origins: dict[str, Origin] = {}
+    for row in TABLE:
+        value, origin = raw.get(row.field, (row.default, "default"))
+        origins[row.field] = origin
+        try:
+            values[row.field] = _parsed(row, value)
+        except BadValueError as error:
+            raise pytest.UsageError(f"{_place(row, origin)}: {error.fact}\nhint: {error.hint}") from None
+    options = Options(**values, origins=origins)  # type: ignore[arg-type]
+    _check_together(options)
+    return options
+
+
+def header(options: Options) -> list[str]:
+    """What applies, with its origin, for the header of a run. No setting of the table holds a secret."""
+    shown = [f"{row.name} {_shown(getattr(options, row.field))} ({options.origins[row.field]})" for row in TABLE]
+    always = ("profile", "rows", "seed", "engine", "artifact_dir")
+    pairs = zip(TABLE, shown, strict=True)
+    return [text for row, text in pairs if row.field in always or options.origins[row.field] != "default"]
+
+
+def reference_page() -> str:
+    """The text of `docs/reference/options.md`."""
+    lines = [
+        "# Options",
+        "",
+        "Every setting can be given as an option, an environment variable or an ini key; the first of these wins.",
+        "An ini key sets a value; it never starts a certification by itself.",
+        "This page is generated from the table in `pytest_dpone.plugin.options`.",
+        "",
+        "| option | environment | ini key | default | meaning |",
+        "|---|---|---|---|---|",
+    ]
+    for row in TABLE:
+        option = row.option if row.kind == "flag" else f"{row.option}={row.metavar}"
+        default = f"`{row.default}`" if row.default else "–"
+        meaning = (row.help + (" May be repeated." if row.kind == "many" else "")).replace("|", "\\|")
+        lines.append(f"| `{option}` | `{row.env}` | `{row.ini}` | {default} | {meaning} |")
+    lines += ["", "## Variables that switch tests on", "", "| variable | meaning |", "|---|---|"]
+    lines += [f"| `{name}` | {meaning} |" for name, meaning in VARIABLES.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _parsed(row: Row, value: str | list[str]) -> object:
+    if row.kind != "many":
+        return row.parse(str(value).strip())
+    texts = [value] if isinstance(value, str) else value
+    parts = [part.strip() for text in texts for part in text.split(",")]
+    if texts and texts != [""] and not all(parts):
+        raise BadValueError("an empty name in the list", hint="remove the comma too many, or the whole setting")
+    parsed = [row.parse(part) for part in parts if part]
+    if row.field in ("services", "image"):
+        _refuse_twice([str(pair[0]) for pair in parsed if isinstance(pair, tuple)])
+    return tuple(dict.fromkeys(parsed))
+
+
+def _refuse_twice(names: list[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise BadValueError(f"{name} is set more than once", hint="say it once")
+
+
+def _check_together(options: Options) -> None:
+    if options.delete_ratio > options.change_ratio:
+        raise pytest.UsageError(
+            f"--dpone-delete-ratio {options.delete_ratio} is more than --dpone-change-ratio {options.change_ratio}\n"
+            "hint: deletes are a part of the rows that change; raise the one or lower the other"
+        )
+    if options.dataset != "standard" and options.profile == "real_local":
+        raise pytest.UsageError(
+            f"--dpone-dataset={options.dataset} proves too little for the profile real_local\n"
+            "hint: use the standard dataset, or the profile local_live"
+        )
+    if options.selfcheck:
+        _check_selfcheck(options)
+
+
+def _check_selfcheck(options: Options) -> None:
+    for name in ("case", "source", "sink", "strategy"):
+        if getattr(options, name) and options.origins[name] == "option":
+            raise _contradiction("--dpone-selfcheck", f"--dpone-{name}", "every mutant has a case of its own")
+    if options.profile == "real_local" and options.origins["profile"] == "option":
+        raise _contradiction("--dpone-selfcheck", "--dpone-profile=real_local", "the selfcheck judges the harness only")
+    if options.origins["engine"] == "option":
+        raise _contradiction("--dpone-selfcheck", "--dpone-engine", "the mutants are engines themselves")
+
+
+def _contradiction(one: str, other: str, why: str) -> pytest.UsageError:
+    return pytest.UsageError(f"{one} contradicts {other}: {why}\nhint: give one of them")
+
+
+def _place(row: Row, origin: Origin) -> str:
+    return {"option": row.option, "environment": row.env, "ini": f"ini key {row.ini}", "default": row.option}[origin]
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join("=".join(part) if isinstance(part, tuple) else str(part) for part in value) or "all"
+    return str(value) or "none"
