@@ -34,8 +34,9 @@ def test_the_services_are_those_of_the_registry() -> None:
 def test_defaults_are_those_of_the_run_settings() -> None:
     parsed = chosen.parse({})
     settings = RunSettings(run_id="x")
-    for name in ("seed", "rows", "change_ratio", "delete_ratio", "dataset", "batch_rows", "keep"):
+    for name in ("seed", "rows", "change_ratio", "delete_ratio", "dataset", "keep"):
         assert getattr(parsed, name) == getattr(settings, name), name
+    assert parsed.batch_rows is None, "the run settings then derive it from the rows"
 
 
 def test_help_names_option_variable_ini_key_and_default(project: Project) -> None:

@@ -692,6 +692,27 @@ def test_objects_that_a_kill_left_on_s3_go(bench: Bench) -> None:
     assert bench.names("minio") == {"_manifest.json", "part-of-somebody-else", *bench.published()}
 
 
+@pytest.mark.parametrize("strategy", [Strategy.FULL_REFRESH, Strategy.INCREMENTAL_APPEND])
+def test_a_manifest_whose_answer_was_lost_keeps_its_objects_on_s3(bench: Bench, strategy: Strategy) -> None:
+    def deaf(job: Job, sink: Any) -> Sink:
+        put = sink._bucket.put
+
+        def lost(manifest: object) -> None:
+            put(manifest)
+            raise OSError("the connection was reset")
+
+        sink._bucket.put = lost
+        return sink
+
+    bench.seed("postgres", news((1, 1, "a"), (2, 2, "b")))
+    job = bench.job(("postgres", "minio"), strategy)
+    with pytest.raises(EngineFailed, match="the connection was reset"):
+        NativeEngine(Seams(sink=deaf)).run(job)
+    assert len(bench.held("minio")) == 2
+    NativeEngine().run(job)
+    assert len(bench.held("minio")) == 2
+
+
 def test_objects_of_somebody_else_are_left_alone(bench: Bench) -> None:
     bench.seed("postgres", news((1, 1, "a")))
     bench.seed("minio", news((7, 7, "theirs")), table="dst")

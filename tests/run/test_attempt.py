@@ -138,8 +138,6 @@ def test_a_service_that_dies_is_not_the_fault_of_the_case(verdict: list[Verdict]
     assert (record.verdict, record.reason) == (Verdict.NOT_RUN, NotRun.SERVICE_DIED)
     assert record.detail == "clickhouse died: exit status -9"
     assert record.acts, "what was played is kept"
-    later = play(Services(error=ServiceFailed("it died before", hint=""), deaths={"postgres": "killed"}))
-    assert (later.reason, later.detail) == (NotRun.SERVICE_DIED, "postgres died: killed")
 
 
 def test_a_case_that_is_red_by_itself_stays_red(verdict: list[Verdict]) -> None:

@@ -403,6 +403,14 @@ def test_the_rerun_command_is_a_shell_command_with_all_that_differs() -> None:
     )
 
 
+@pytest.mark.parametrize(("rows", "batch"), [(1, 1), (2, 1), (5, 2), (1000, 250), (10**6, 65_536)])
+def test_a_table_is_several_batches_long(rows: int, batch: int) -> None:
+    settings = RunSettings(run_id="x", rows=rows)
+    assert settings.batch_rows == settings.dataset_spec().batch_rows == batch
+    command = rerun_command(Case("postgres", "minio", Strategy.FULL_REFRESH), settings, "native")
+    assert "batch" not in command, "what is derived needs no option"
+
+
 def test_not_run_says_why() -> None:
     record = not_run(
         Case("postgres", "minio", Strategy.FULL_REFRESH), NotRun.UNAVAILABLE, detail="no server", settings=SETTINGS

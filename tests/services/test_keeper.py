@@ -16,7 +16,7 @@ import pytest
 from pytest_dpone.errors import ServiceFailed
 from pytest_dpone.services.keeper import Ready, Spec, Wire, exit_text, last_lines, wait_until
 from pytest_dpone.services.kept import Kept
-from pytest_dpone.services.life import boot_id, die_with_parent, reachable_by_all, service_owner, start_ticks
+from pytest_dpone.services.life import boot_id, reachable_by_all, service_owner, start_ticks
 from pytest_dpone.services.scrub import Scrubber
 
 SPEC = Spec(service="s", run_id="r", data="/d", log="/l", user="u", password="p", timeout=1.0)
@@ -42,7 +42,7 @@ def test_a_wait_names_the_last_error_and_the_time() -> None:
         raise OSError("connection refused")
 
     with pytest.raises(ServiceFailed) as caught:
-        wait_until(ask, timeout=0.05, alive=lambda: None, what="postgres")
+        wait_until(ask, timeout=0.05, what="postgres")
     assert caught.value.fact == (
         "postgres did not answer a query within 0.05 s; the last error was: OSError: connection refused"
     )
@@ -53,7 +53,7 @@ def test_a_wait_ends_when_the_service_has_ended() -> None:
         raise AssertionError("nobody is there to ask")
 
     with pytest.raises(ServiceFailed, match=r"^postgres ended while starting \(exit status 1\) after 0\.0 s"):
-        wait_until(ask, timeout=60, alive=lambda: "exit status 1", what="postgres")
+        wait_until(ask, timeout=60, what="postgres", ended=lambda: "exit status 1")
 
 
 def test_a_wait_asks_again_until_it_is_answered() -> None:
@@ -65,7 +65,7 @@ def test_a_wait_asks_again_until_it_is_answered() -> None:
             raise answer
         return answer
 
-    assert wait_until(ask, timeout=5, alive=lambda: None, what="x") == "18.1"
+    assert wait_until(ask, timeout=5, what="x") == "18.1"
 
 
 def test_a_mistake_in_the_question_is_not_waited_for() -> None:
@@ -73,7 +73,7 @@ def test_a_mistake_in_the_question_is_not_waited_for() -> None:
         raise KeyError("bug")
 
     with pytest.raises(KeyError):
-        wait_until(ask, timeout=60, alive=lambda: None, what="x")
+        wait_until(ask, timeout=60, what="x")
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,6 @@ def test_a_child_dies_with_its_parent() -> None:
 
 
 def test_facts_about_processes() -> None:
-    assert callable(die_with_parent)
     assert start_ticks(2**22 + 1) is None
     assert len(boot_id()) == 36
     assert service_owner() == ((65534, 65534) if os.geteuid() == 0 else (os.geteuid(), os.getegid()))

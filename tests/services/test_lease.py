@@ -15,7 +15,6 @@ import pytest
 
 from pytest_dpone.errors import ServiceFailed, UsageError
 from pytest_dpone.services.lease import (
-    Lease,
     OwnedProcess,
     Owner,
     base_directory,
@@ -170,8 +169,7 @@ def test_a_taken_run_id_is_refused(base: Path) -> None:
     with pytest.raises(UsageError, match="is there already") as caught:
         create("same", base=base)
     assert str(caught.value).endswith("hint: two runs at once need two run ids")
-    assert isinstance(lease, Lease)
-    assert lease.run_id == "same"
+    assert lease.path == base / "runs" / "same"
     os.close(lease.lock_fd)
 
 

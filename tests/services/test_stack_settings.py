@@ -25,8 +25,14 @@ def test_settings_survive_the_way() -> None:
         start_timeout=5.0,
         pull_timeout=7.0,
     )
-    assert StackSettings.from_json(settings.to_json()) == settings
-    assert Settings(**json.loads(settings.to_json())).external["postgres"] == f"postgresql://u:{CANARY}@h:1/d"
+    assert Settings(**json.loads(settings.to_json())) == Settings(
+        run_id="r",
+        providers={"postgres": "external", "minio": "embedded"},
+        images={"clickhouse": "x:1"},
+        external={"postgres": f"postgresql://u:{CANARY}@h:1/d"},
+        start_timeout=5.0,
+        pull_timeout=7.0,
+    )
 
 
 def test_settings_show_no_secret() -> None:

@@ -71,7 +71,7 @@ class Case:
     @property
     def case_id(self) -> str:
         """`{source}_to_{sink}__{strategy}`, e.g. `postgres_to_clickhouse__incremental_merge`."""
-        return f"{self.source}_to_{self.sink}__{self.strategy}"
+        return f"{self.source}_to_{self.sink}__{self.strategy.value}"
 
     @property
     def pair(self) -> str:

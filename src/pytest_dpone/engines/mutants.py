@@ -68,10 +68,6 @@ def _is_instant(kind: pa.DataType) -> bool:
     return pa.types.is_timestamp(kind) and kind.tz is not None
 
 
-def _engine(**seams: object) -> Engine:
-    return NativeEngine(Seams(**seams))  # type: ignore[arg-type]
-
-
 def _values(
     name: str, breaks: str, *, case_id: str, applies: Callable[[pa.DataType], bool], change: broken.Change
 ) -> Mutant:
@@ -202,7 +198,7 @@ _STRATEGIES = (
         "reconciliation deletes nothing",
         _CH_MERGE,
         ("rows", "deletes_reconciled"),
-        partial(_engine, sink=broken.KeepsDeleted),
+        partial(NativeEngine, Seams(sink=broken.KeepsDeleted)),
     ),
     Mutant("stale_update", "updated rows keep their old content", _PG_MERGE, ("rows",), broken.stale),
     Mutant("resurrect_deleted", "a deleted row comes back", _PG_DIFF, ("rows", "facts.deleted"), broken.reviving),
@@ -211,28 +207,28 @@ _STRATEGIES = (
         "rows that came late to the watermark are missed",
         _PG_APPEND,
         ("rows",),
-        partial(_engine, source=broken.StrictlyAfter),
+        partial(NativeEngine, Seams(source=broken.StrictlyAfter)),
     ),
     Mutant(
         "ignore_tie_hashes",
         "rows at the watermark are loaded twice",
         _CH_APPEND,
         ("rows", "repeat_writes_nothing"),
-        partial(_engine, sink=broken.ForgetsTies),
+        partial(NativeEngine, Seams(sink=broken.ForgetsTies)),
     ),
     Mutant(
         "full_reload_on_repeat",
         "each run appends everything again",
         _S3_APPEND,
         ("rows", "repeat_writes_nothing"),
-        partial(_engine, source=broken.FromTheStart),
+        partial(NativeEngine, Seams(source=broken.FromTheStart)),
     ),
     Mutant(
         "lose_state",
         "the state that is committed knows nothing",
         _PG_APPEND,
         ("rows", "state_continues"),
-        partial(_engine, sink=broken.LosesState),
+        partial(NativeEngine, Seams(sink=broken.LosesState)),
     ),
     Mutant("swallow_error", "a failed load is reported as done", _PG_FULL, ("rows", "schema"), broken.Swallowing),
     Mutant(
@@ -240,14 +236,14 @@ _STRATEGIES = (
         "readers see an empty table",
         _PG_FULL,
         ("swap",),
-        partial(_engine, sink=broken.EmptiesFirst),
+        partial(NativeEngine, Seams(sink=broken.EmptiesFirst)),
     ),
     Mutant(
         "rewrite_unchanged",
         "rows that did not change are written again",
         _PG_DIFF,
         ("unchanged_not_rewritten",),
-        partial(_engine, sink=broken.RewritesAll),
+        partial(NativeEngine, Seams(sink=broken.RewritesAll)),
     ),
     Mutant("lie_in_facts", "a changed row is counted as unchanged", _PG_DIFF, ("facts.updated",), broken.Lying),
 )

@@ -25,7 +25,7 @@ class Options:
     change_ratio: float
     delete_ratio: float
     dataset: Literal["standard", "narrow", "empty", "single"]
-    batch_rows: int
+    batch_rows: int | None
     engine: str
     services: tuple[tuple[str, str], ...]
     image: tuple[tuple[str, str], ...]

@@ -117,6 +117,11 @@ def _count(minimum: int) -> Callable[[str], int]:
     return parse_count
 
 
+def _count_or_none(minimum: int) -> Callable[[str], int | None]:
+    parse_count = _count(minimum)
+    return lambda text: parse_count(text) if text else None
+
+
 def _ratio(text: str) -> float:
     try:
         value = float(text)
@@ -242,7 +247,13 @@ TABLE: tuple[Row, ...] = (
         default="standard",
         metavar="NAME",
     ),
-    Row("batch-rows", "DPONE_BATCH_ROWS", _count(1), "Rows per Arrow batch.", default="65536", metavar="N"),
+    Row(
+        "batch-rows",
+        "DPONE_BATCH_ROWS",
+        _count_or_none(1),
+        "Rows per Arrow batch; without it a quarter of the rows, at most 65536, so that a table has several batches.",
+        metavar="N",
+    ),
     Row(
         "engine",
         "DPONE_ENGINE",

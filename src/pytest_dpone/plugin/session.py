@@ -72,7 +72,7 @@ class DponeSession:
                 change_ratio=options.change_ratio,
                 delete_ratio=options.delete_ratio,
                 dataset=options.dataset,
-                batch_rows=options.batch_rows,
+                **({} if options.batch_rows is None else {"batch_rows": options.batch_rows}),
                 profile=self.activity.profile,
                 keep=options.keep,
             )

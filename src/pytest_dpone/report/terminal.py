@@ -192,7 +192,8 @@ def _folded(pairs: Sequence[str], width: int) -> list[Line]:
     if not pairs:
         return []
     some = ", ".join(pairs[:40]) + (f" and {len(pairs) - 40} more" if len(pairs) > 40 else "")
-    return [Line(line) for line in wrap(f"Nothing ran in these pairs ({len(pairs)}): {some}", width, subsequent_indent="  ")]
+    text = f"Nothing ran in these pairs ({len(pairs)}): {some}"
+    return [Line(line) for line in wrap(text, width, subsequent_indent="  ")]
 
 
 def _red_cases(red: Sequence[CaseRecord]) -> list[Line]:

@@ -74,8 +74,6 @@ def attempt(
     except ServiceUnavailable as error:
         return refuse(NotRun.UNAVAILABLE, error.fact)
     except DponeError as error:
-        if deaths := _deaths(names, services):
-            return refuse(NotRun.SERVICE_DIED, deaths)
         return _failed(case, settings, engine.name, fact=error.fact, text=str(error))
     record = certify(case, engine=engine, registry=registry, services=running, settings=settings, on_act=on_act)
     if record.verdict is not Verdict.FAILED or not (deaths := _deaths(names, services)):

@@ -13,7 +13,7 @@ from ..core.oracle import implemented
 from ..core.registry import Registry
 from ..core.wire import Engine, ServiceInfo
 from . import acts
-from .settings import RunSettings
+from .settings import RunSettings, several_batches
 from .stage import Stage, stage_for, tear_down
 
 MAX_ERROR = 2000
@@ -80,10 +80,11 @@ def not_run(case: Case, reason: NotRun, *, detail: str, settings: RunSettings, e
 def rerun_command(case: Case, settings: RunSettings, engine: str) -> str:
     """The shell command that plays exactly this case again."""
     words = ["pytest", f"--dpone-case={case.case_id}", f"--dpone-rows={settings.rows}", f"--dpone-seed={settings.seed}"]
-    default = RunSettings(run_id="x")
-    for name in ("change_ratio", "delete_ratio", "dataset", "batch_rows"):
-        if (value := getattr(settings, name)) != getattr(default, name):
+    for name in ("change_ratio", "delete_ratio", "dataset"):
+        if (value := getattr(settings, name)) != RunSettings.model_fields[name].default:
             words.append(f"--dpone-{name.replace('_', '-')}={value}")
+    if settings.batch_rows != several_batches(settings.rows):
+        words.append(f"--dpone-batch-rows={settings.batch_rows}")
     if engine not in ("", "native"):
         words.append(f"--dpone-engine={engine}")
     return shlex.join(words)

@@ -12,6 +12,11 @@ from ..core.model import Frozen
 DatasetKind = Literal["standard", "narrow", "empty", "single"]
 
 
+def several_batches(rows: int) -> int:
+    """Rows per batch so that a table of `rows` is several batches long (DESIGN §5): a quarter, at most 65,536."""
+    return min(65_536, -(-rows // 4))
+
+
 class RunSettings(Frozen):
     """Ratios are shares of S0's rows in 0..1 with `delete_ratio` ≤ `change_ratio`; `rows` is S0's count."""
 
@@ -21,7 +26,7 @@ class RunSettings(Frozen):
     change_ratio: float = Field(ge=0, le=1, default=0.2)
     delete_ratio: float = Field(ge=0, le=1, default=0.05)
     dataset: DatasetKind = "standard"
-    batch_rows: int = Field(ge=1, default=65_536)
+    batch_rows: int = Field(ge=1, default_factory=lambda known: several_batches(known.get("rows", 1)))
     """Rows of one batch, for the dataset, the engine's job and the comparison."""
     profile: str = "local_live"
     keep: Literal["never", "failed", "always"] = "never"

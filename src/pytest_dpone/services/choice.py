@@ -77,16 +77,13 @@ def known_provider(name: str) -> str:
 
 
 def _automatic(service: Service, around: Surroundings) -> Choice:
-    against = {provider: _REASONS[provider](service, around) for provider in ("external",)}
-    if not against["external"]:
+    if not (external := _against_external(service, around)):
         return Choice(service.name, "external", f"{service.variables[0]} or its like gives an address")
-    against["docker"] = _against_docker(service, around)
-    if not against["docker"]:
+    if not (docker := _against_docker(service, around)):
         return Choice(service.name, "docker", "a Docker Engine answers and the image is there or can be pulled")
-    against["embedded"] = _against_embedded(service, around)
-    if not against["embedded"]:
-        return Choice(service.name, "embedded", f"no address is set; docker: {against['docker']}")
-    ways = "; ".join(f"{provider}: {reason}" for provider, reason in against.items())
+    if not (embedded := _against_embedded(service, around)):
+        return Choice(service.name, "embedded", f"no address is set; docker: {docker}")
+    ways = f"external: {external}; docker: {docker}; embedded: {embedded}"
     return Choice(service.name, None, f"{service.name}: no provider can serve it. {ways}")
 
 

@@ -6,9 +6,9 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -38,9 +38,7 @@ def keep(spec: Spec, wire: Wire) -> None:
     try:
         container.start()
         ready = _await(container, service, spec)
-        wire.ready(
-            Ready(**{**asdict(ready), "image": spec.image, "digest": _digest(image)}),
-        )
+        wire.ready(replace(ready, image=spec.image, digest=_digest(image)))
         end = stay(ended=_watch(container))
         _print_log(client, name)
         wire.died(f"the container ended: {end}")
@@ -128,8 +126,8 @@ def _await(container: Any, service: Service, spec: Spec) -> Ready:
     answer = wait_until(
         lambda: ask(service.name, url),
         timeout=spec.timeout,
-        alive=_watch(container),
         what=f"the container {spec.image}",
+        ended=_watch(container),
     )
     return Ready(url=url, product=answer.product, version=answer.version, fidelity="real")
 
@@ -146,7 +144,7 @@ def _published_port(wrapped: Any, port: int) -> int:
     raise ServiceFailed(f"the container has no port {port}: it is {wrapped.status}", hint="see its log")
 
 
-def _watch(container: Any) -> Any:
+def _watch(container: Any) -> Callable[[], str | None]:
     """A function that tells how the container ended, or None; it asks the engine once a second at most."""
     docker: Any = require("docker", extra="docker")
     wrapped = container.get_wrapped_container()

@@ -147,17 +147,17 @@ def stay(child: subprocess.Popen[bytes] | None = None, *, ended: Callable[[], st
             return text
 
 
-def wait_until(ask: Callable[[], T], *, timeout: float, alive: Callable[[], str | None], what: str) -> T:
+def wait_until(ask: Callable[[], T], *, timeout: float, what: str, ended: Callable[[], str | None] = lambda: None) -> T:
     """Ask until no exception comes, and give the answer.
 
-    Raises `ServiceFailed` at the deadline with the last error, or as soon as `alive()` gives a text: how it ended.
+    Raises `ServiceFailed` at the deadline with the last error, or as soon as `ended()` gives a text: how it ended.
     """
     started = time.monotonic()
     pause = 0.01
     last: Exception | None = None
     while True:
         elapsed = time.monotonic() - started
-        if (end := alive()) is not None:
+        if (end := ended()) is not None:
             raise ServiceFailed(f"{what} ended while starting ({end}) after {elapsed:.1f} s", hint="see its log")
         if elapsed > timeout:
             raise ServiceFailed(

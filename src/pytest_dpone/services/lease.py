@@ -13,8 +13,7 @@ import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..errors import ServiceFailed, UsageError
@@ -44,7 +43,6 @@ class Owner:
     supervisor: OwnedProcess | None = None
     processes: tuple[OwnedProcess, ...] = ()
     containers: tuple[str, ...] = ()
-    created_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
 
 @dataclass(frozen=True)
@@ -53,11 +51,6 @@ class Lease:
 
     path: Path
     lock_fd: int
-
-    @property
-    def run_id(self) -> str:
-        """The directory's name."""
-        return self.path.name
 
 
 def base_directory(temp: Path | None = None) -> Path:

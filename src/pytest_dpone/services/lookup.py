@@ -6,12 +6,13 @@ import json
 import os
 import selectors
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 from .choice import DockerLook
-from .life import children_environ
+from .keeper import last_lines
+from .kept import spawn
 from .table import SERVICES
 
 LIMIT = 10.0
@@ -21,14 +22,15 @@ LIMIT = 10.0
 class DockerLookup:
     """Starts the look once, and knows its result afterwards."""
 
-    def __init__(self, images: Mapping[str, str], selector: selectors.BaseSelector) -> None:
-        """`images`: service → reference instead of the pinned one."""
+    def __init__(self, images: Mapping[str, str], selector: selectors.BaseSelector, *, log: Path) -> None:
+        """`images`: service → reference instead of the pinned one. `log` takes what the look's libraries print."""
         self._images = {
             service.name: images.get(service.name) or service.image.reference
             for service in SERVICES.values()
             if service.image is not None
         }
         self._selector = selector
+        self._log = log
         self._process: subprocess.Popen[bytes] | None = None
         self._result: DockerLook | None = None
         self._deadline = 0.0
@@ -44,18 +46,8 @@ class DockerLookup:
         if self._process is not None:
             return
         self._deadline = time.monotonic() + LIMIT
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "pytest_dpone.services.docker", "--look"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=children_environ(os.environ),
-            start_new_session=True,
-        )
-        assert self._process.stdin is not None
+        self._process = spawn("pytest_dpone.services.docker", self._log, json.dumps(self._images), "--look")
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(self._images).encode() + b"\n")
-        self._process.stdin.close()
         self._selector.register(self._process.stdout, selectors.EVENT_READ, lambda _: self._hear())
 
     def result(self) -> DockerLook:
@@ -81,7 +73,9 @@ class DockerLookup:
             try:
                 self._finish(DockerLook(**json.loads(self._received)))
             except ValueError:
-                self._finish(DockerLook(error="the look at the Docker Engine failed"))
+                self._finish(
+                    DockerLook(error=f"the look at the Docker Engine failed: {last_lines(self._log, lines=1)}")
+                )
 
     def _finish(self, result: DockerLook) -> None:
         assert self._process is not None

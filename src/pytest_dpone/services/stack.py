@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import quote, urlsplit
 
 from pydantic import SecretStr
 
@@ -65,13 +66,6 @@ class StackSettings:
         """JSON with the addresses in clear, for the supervisor's standard input only."""
         plain = {name: url.get_secret_value() for name, url in self.external.items()}
         return json.dumps({**asdict(self), "external": plain})
-
-    @classmethod
-    def from_json(cls, text: str) -> StackSettings:
-        """The inverse of `to_json`."""
-        data = json.loads(text)
-        data["external"] = {name: SecretStr(url) for name, url in data["external"].items()}
-        return cls(**data)
 
 
 class Stack:
@@ -198,8 +192,6 @@ def external_from_environ(environ: Mapping[str, str]) -> dict[str, SecretStr]:
 
 
 def _postgres_from_parts(environ: Mapping[str, str]) -> str:
-    from urllib.parse import quote
-
     def part(name: str, default: str) -> str:
         return environ.get(f"DPONE_POSTGRES_{name}") or default
 
@@ -211,19 +203,11 @@ def _postgres_from_parts(environ: Mapping[str, str]) -> str:
 
 
 def _check_address(name: str, url: str) -> None:
-    scheme = SERVICES[name].scheme
-    allowed = {
-        "postgresql": ("postgresql", "postgres"),
-        "clickhouse": ("clickhouse", "clickhouses"),
-        "s3": ("s3", "s3s"),
-    }
-    schemes = allowed.get(scheme, (scheme,))
-    form = f"{scheme}://user:password@host:port"
-    from urllib.parse import urlsplit
-
+    service = SERVICES[name]
+    form = f"{service.scheme}://user:password@host:port"
     try:
         parts = urlsplit(url)
-        good = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+        good = parts.scheme in (service.scheme, *service.other_schemes) and bool(parts.hostname) and parts.port != 0
     except ValueError:
         good = False
     if not good:
@@ -252,21 +236,19 @@ def _start_supervisor(held: lease.Lease, settings: StackSettings) -> subprocess.
         _await_supervisor(supervisor, log)
     except BaseException as error:
         supervisor.kill()
-        status = supervisor.wait()
+        supervisor.communicate()  # closes the pipes, too
         if isinstance(error, OSError):
+            how = exit_text(supervisor.returncode)
             raise ServiceFailed(
-                f"the services' supervisor ended: {exit_text(status)}\n{last_lines(log)}", hint="see its log above"
+                f"the services' supervisor ended: {how}\n{last_lines(log)}", hint="see its log above"
             ) from None
         raise
     return supervisor
 
 
 def _await_supervisor(supervisor: subprocess.Popen[bytes], log: Path) -> None:
-    import select
-
     assert supervisor.stdout is not None
-    deadline = time.monotonic() + _LAUNCH
-    readable, _, _ = select.select([supervisor.stdout], [], [], max(0.0, deadline - time.monotonic()))
+    readable, _, _ = select.select([supervisor.stdout], [], [], _LAUNCH)
     if not readable:
         raise ServiceFailed(
             f"the services' supervisor was not up within {_LAUNCH:g} s\n{last_lines(log)}", hint="is the machine busy?"
@@ -275,7 +257,7 @@ def _await_supervisor(supervisor: subprocess.Popen[bytes], log: Path) -> None:
         raise ServiceFailed(f"the services' supervisor did not come up\n{last_lines(log)}", hint="see its log above")
 
 
-def _remove_containers(ids: Any, run_id: str) -> None:
+def _remove_containers(ids: Sequence[str], run_id: str) -> None:
     from .docker import remove_containers
 
     remove_containers(ids, run_id)

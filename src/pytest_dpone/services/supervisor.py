@@ -67,7 +67,7 @@ class Supervisor:
         self._services: dict[str, Kept] = {}
         self._choices: dict[str, Choice] = {}
         self._waiting: list[Client] = []
-        self._docker = DockerLookup(settings.images, self._selector)
+        self._docker = DockerLookup(settings.images, self._selector, log=directory / "docker.log")
         self._scrub = Scrubber(settings.external.values())
         self._stopping = False
 
@@ -114,7 +114,7 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: None)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        self._waker = waker
+        self._waker = waker  # closed with us, not before
         self._selector.register(wake, selectors.EVENT_READ, self._stop)
 
     def _stop(self, _: object) -> None:
@@ -209,7 +209,7 @@ class Supervisor:
         provider = self._choices[name].provider
         assert provider is not None
         data = self._directory / name
-        data.mkdir(mode=0o700)
+        data.mkdir(mode=0o700, exist_ok=True)  # it is there if an earlier start got no further, e.g. on a full disk
         os.chown(data, *service_owner())
         service = SERVICES[name]
         user = service.embedded_user if provider == "embedded" else (service.image.user if service.image else "")

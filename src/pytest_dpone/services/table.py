@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 
 PROVIDERS = ("auto", "docker", "embedded", "external", "compose")
@@ -33,6 +33,8 @@ class Service:
     name: str
     scheme: str = ""
     """Of addresses: `{scheme}://user:password@host:port`."""
+    other_schemes: tuple[str, ...] = ()
+    """What an address from outside may say instead: a synonym, or the scheme with TLS."""
     database: str = ""
     """Path of the address that we make."""
     client_modules: tuple[str, ...] = ()
@@ -43,7 +45,7 @@ class Service:
     embedded_modules: tuple[str, ...] = ()
     embedded_user: str = ""
     image: Image | None = None
-    variables: tuple[str, ...] = field(default=())
+    variables: tuple[str, ...] = ()
     """Environment variables that hold an address."""
     no_provider: str = "not implemented yet"
 
@@ -56,6 +58,7 @@ class Service:
 _POSTGRES = Service(
     name="postgres",
     scheme="postgresql",
+    other_schemes=("postgres",),
     database="postgres",
     client_modules=("psycopg",),
     extra="postgres",
@@ -76,6 +79,7 @@ _POSTGRES = Service(
 _CLICKHOUSE = Service(
     name="clickhouse",
     scheme="clickhouse",
+    other_schemes=("clickhouses",),
     extra="clickhouse",
     embedded="pytest_dpone.services.embedded.clickhouse",
     embedded_modules=("chdb", "lz4", "backports.zstd"),
@@ -94,6 +98,7 @@ _CLICKHOUSE = Service(
 _MINIO = Service(
     name="minio",
     scheme="s3",
+    other_schemes=("s3s",),
     extra="minio",
     embedded="pytest_dpone.services.embedded.s3",
     embedded_modules=("moto", "werkzeug", "flask"),

@@ -11,7 +11,13 @@ from ...core.model import Case, Strategy
 from ...core.wire import SUPPORTED, Job, RunFacts, Support
 from ...errors import UsageError
 from .arrow import check_names
+from .clickhouse import ClickHouseSource
+from .clickhouse_sink import ClickHouseSink
+from .minio import MinioSource
+from .minio_sink import MinioSink
 from .ports import Seams, Sink, Source
+from .postgres import PostgresSource
+from .postgres_sink import PostgresSink
 from .strategy import STRATEGIES, play
 
 
@@ -24,48 +30,13 @@ class _Family:
     strategies: frozenset[Strategy]
 
 
-def _postgres_source(job: Job) -> Source:
-    from .postgres import PostgresSource
-
-    return PostgresSource(job)
-
-
-def _postgres_sink(job: Job, _: Callable[[str], None]) -> Sink:
-    from .postgres_sink import PostgresSink
-
-    return PostgresSink(job)
-
-
-def _clickhouse_source(job: Job) -> Source:
-    from .clickhouse import ClickHouseSource
-
-    return ClickHouseSource(job)
-
-
-def _clickhouse_sink(job: Job, moment: Callable[[str], None]) -> Sink:
-    from .clickhouse_sink import ClickHouseSink
-
-    return ClickHouseSink(job, moment)
-
-
-def _minio_source(job: Job) -> Source:
-    from .minio import MinioSource
-
-    return MinioSource(job)
-
-
-def _minio_sink(job: Job, _: Callable[[str], None]) -> Sink:
-    from .minio_sink import MinioSink
-
-    return MinioSink(job)
-
-
 _ALL = frozenset(STRATEGIES)
+_APPENDING = frozenset((Strategy.FULL_REFRESH, Strategy.INCREMENTAL_APPEND))
 _FAMILIES: Mapping[str, _Family] = MappingProxyType(
     {
-        "postgres": _Family(_postgres_source, _postgres_sink, _ALL),
-        "clickhouse": _Family(_clickhouse_source, _clickhouse_sink, _ALL),
-        "minio": _Family(_minio_source, _minio_sink, frozenset((Strategy.FULL_REFRESH, Strategy.INCREMENTAL_APPEND))),
+        "postgres": _Family(PostgresSource, lambda job, _: PostgresSink(job), _ALL),
+        "clickhouse": _Family(ClickHouseSource, ClickHouseSink, _ALL),
+        "minio": _Family(MinioSource, lambda job, _: MinioSink(job), _APPENDING),
     }
 )
 

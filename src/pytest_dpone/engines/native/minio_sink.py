@@ -88,7 +88,6 @@ class MinioSink:
             self._publish({}, "")
             for name in self._old.objects if self._old else ():
                 self._bucket.delete(name)
-        self._new = {}
 
     def append(self, state: State) -> None:
         """See `Sink.append`."""
@@ -97,7 +96,6 @@ class MinioSink:
         with told(self._endpoint, "publishing"):
             if self._new or text != old.state:
                 self._publish({name: old.rows.get(name, 0) for name in old.objects}, text)
-        self._new = {}
 
     def merge(self, state: State | None, *, delete: bool) -> Counts:  # noqa: ARG002
         """Not possible: Parquet objects can't be updated in place."""
@@ -153,6 +151,8 @@ class MinioSink:
 
     def _publish(self, kept: dict[str, int], state: str) -> None:
         rows = {**kept, **self._new}
+        # From here on they may be the table, even if the answer to the put is lost; what is not, `prepare` removes.
+        self._new = {}
         self._bucket.put(Manifest(tuple(rows), self._generation, state, rows))
 
 

@@ -11,7 +11,7 @@ from ...core.model import Strategy
 from ...core.wire import Job, RunFacts
 from ...errors import EngineFailed, UsageError
 from .arrow import Batches
-from .ports import Seams, Sink, Source
+from .ports import Counts, Seams, Sink, Source
 from .state import State
 from .stream import ahead
 from .ties import Follower, check_cursor
@@ -91,17 +91,7 @@ def incremental_merge(run: Run) -> RunFacts:
     after = follower.after()
     with run.phase("apply", reached="applied"):
         counts = run.sink.merge(after, delete=whole)
-    return RunFacts(
-        read=run.read,
-        written=counts.inserted + counts.updated,
-        inserted=counts.inserted,
-        updated=counts.updated,
-        deleted=counts.deleted,
-        unchanged=counts.unchanged,
-        state_before=before.to_text() if before else "",
-        state_after=after.to_text(),
-        seconds=run.seconds,
-    )
+    return _merged(run, counts, before=before.to_text() if before else "", after=after.to_text())
 
 
 def snapshot_diff(run: Run) -> RunFacts:
@@ -111,15 +101,7 @@ def snapshot_diff(run: Run) -> RunFacts:
         run.sink.stage(run.rows(None))
     with run.phase("apply", reached="applied"):
         counts = run.sink.merge(None, delete=True)
-    return RunFacts(
-        read=run.read,
-        written=counts.inserted + counts.updated,
-        inserted=counts.inserted,
-        updated=counts.updated,
-        deleted=counts.deleted,
-        unchanged=counts.unchanged,
-        seconds=run.seconds,
-    )
+    return _merged(run, counts)
 
 
 STRATEGIES: Mapping[Strategy, Callable[[Run], RunFacts]] = MappingProxyType(
@@ -140,6 +122,20 @@ def play(job: Job, source: Source, sink: Sink, seams: Seams) -> RunFacts:
         )
     with closing(Run(job, source, sink, seams)) as run:
         return STRATEGIES[job.strategy](run)
+
+
+def _merged(run: Run, counts: Counts, *, before: str = "", after: str = "") -> RunFacts:
+    return RunFacts(
+        read=run.read,
+        written=counts.inserted + counts.updated,
+        inserted=counts.inserted,
+        updated=counts.updated,
+        deleted=counts.deleted,
+        unchanged=counts.unchanged,
+        state_before=before,
+        state_after=after,
+        seconds=run.seconds,
+    )
 
 
 def _fresh(job: Job) -> State:

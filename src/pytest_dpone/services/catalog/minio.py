@@ -47,8 +47,8 @@ class MinioCatalog:
 
     def endpoint(self, namespace: str, table: str) -> Endpoint:
         """What an engine gets to reach `table`: the service's address with the bucket as its path."""
-        parts = urlsplit(self._url.get_secret_value())
-        url = urlunsplit((parts.scheme, parts.netloc, "/" + quote(self._bucket.name), parts.query, ""))
+        server = urlsplit(self._url.get_secret_value())
+        url = urlunsplit((server.scheme, server.netloc, "/" + quote(self._bucket.name), server.query, ""))
         return Endpoint(family=self.family, url=SecretStr(url), namespace=namespace, table=table)
 
     def create(self, namespace: str, table: str, schema: TableSchema) -> None:

@@ -25,9 +25,7 @@ def keep(spec: Spec, wire: Wire) -> None:
     try:
         user, password = quote(spec.user, safe=""), quote(spec.password, safe="")
         url = f"clickhouse://{user}:{password}@127.0.0.1:{server.server_port}"
-        answer = wait_until(
-            lambda: ask("clickhouse", url), timeout=spec.timeout, alive=lambda: None, what="the ClickHouse front"
-        )
+        answer = wait_until(lambda: ask("clickhouse", url), timeout=spec.timeout, what="the ClickHouse front")
         wire.ready(Ready(url=url, product=answer.product, version=answer.version, fidelity="engine", emulated=EMULATED))
         stay()
     finally:

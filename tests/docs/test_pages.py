@@ -1,0 +1,337 @@
+"""What the pages show is so: code, commands, names, tables and links."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from pytest_dpone.cli.args import build_parser
+from pytest_dpone.core.matrix import build_matrix
+from pytest_dpone.core.model import (
+    ActName,
+    ActRecord,
+    Case,
+    CaseRecord,
+    Check,
+    DiffReport,
+    NotRun,
+    RowDifference,
+    ServiceRecord,
+    Strategy,
+    Verdict,
+)
+from pytest_dpone.core.registry import default_registry
+from pytest_dpone.core.wire import Job, RunFacts
+from pytest_dpone.engines.native import NativeEngine
+from pytest_dpone.plugin.options import TABLE, VARIABLES
+from pytest_dpone.report.terminal import summary_lines
+from pytest_dpone.run.publication import Identity, Publication
+from pytest_dpone.run.verdict import decide
+from pytest_dpone.services.embedded import clickhouse, postgres, s3
+from pytest_dpone.services.table import SERVICES
+
+
+def load(path: Path, name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+pages = load(Path(__file__).with_name("pages.py"), "dpone_pages")
+generate = load(pages.ROOT / "docs" / "generate.py", "dpone_docs_generate")
+
+PAGES = pages.page_names()
+BLOCKS = [block for page in PAGES for block in pages.blocks(page)]
+
+NOT_RUN = {
+    "make certify": "installs into .venv; what it prints is compared with the report's own text below",
+    "make bench": "takes minutes of a quiet machine",
+    "python3 -m venv .venv": "the tests have an environment already",
+    ". .venv/bin/activate": "the tests have an environment already",
+    "pip install 'pytest-dpone[embedded,xdist]'": "the tests have an environment already",
+    "pip install 'pytest-dpone[embedded]'": "the tests have an environment already",
+    "pytest --dpone-profile=local_live -n 2": "`make certify` does it",
+    "ls test_artifacts/live_certification/matrix": "shows what the run before it left, which `make certify` makes",
+    "pytest --dpone-selfcheck -n 2": "`make selfcheck` does it",
+    "pytest --dpone-profile=local_live --dpone-services=postgres=embedded,clickhouse=embedded,minio=embedded": (
+        "`make certify` does it"
+    ),
+    "pytest --dpone-profile=local_live --dpone-services=postgres=docker --dpone-image=postgres=postgres:16": (
+        "needs Docker and a registry; tests/real/test_stack_docker.py has the provider"
+    ),
+    "pytest-dpone serve postgres": "runs until Ctrl-C; tests/real/test_docs_stories.py serves for the commands after it",
+}
+"""Commands that are not run by tests/real/test_docs_stories.py, and why."""
+
+
+def where(item: object) -> str:
+    block = getattr(item, "block", item)
+    return f"{block.page}:{block.line}"
+
+
+def test_there_is_something_to_check() -> None:
+    assert "README.md" in PAGES
+    assert {"docs/quick-start.md", "docs/read-a-failure.md", "examples/own_engine/README.md"} <= set(PAGES)
+    assert len(pages.all_commands()) > 20
+    assert sum(block.language == "python" for block in BLOCKS) > 3
+
+
+def test_every_fence_is_found() -> None:
+    for page in PAGES:
+        fences = sum(line.startswith("```") for line in pages.read(page).splitlines())
+        assert fences == 2 * len(list(pages.blocks(page))), page
+
+
+def test_every_block_is_of_a_kind_that_is_checked() -> None:
+    for block in BLOCKS:
+        if block.page == "docs/architecture.md":
+            assert block.language == ""
+        elif block.language == "ini":
+            assert block.title, where(block)
+        else:
+            assert block.language in ("console", "python", "yaml"), where(block)
+
+
+@pytest.mark.parametrize("page", sorted(generate.pages()))
+def test_a_generated_page_is_what_the_code_says(page: str) -> None:
+    assert (pages.ROOT / "docs" / page).read_text() == generate.pages()[page], "run: python docs/generate.py"
+
+
+@pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "python" and not b.title], ids=where)
+def test_code_without_a_file_runs(block: object) -> None:
+    space = run_code(block.text)  # type: ignore[attr-defined]
+    assert any(name.startswith("pytest_dpone_") for name in space)
+
+
+def run_code(text: str) -> dict[str, object]:
+    space: dict[str, object] = {"__name__": "page"}
+    exec(compile(text, "<page>", "exec", dont_inherit=True), space)
+    return space
+
+
+def test_the_engine_of_the_readme_is_an_engine() -> None:
+    (block,) = [b for b in BLOCKS if b.page == "README.md" and b.language == "python"]
+    engine = run_code(block.text)["pytest_dpone_engine"]("mine")  # type: ignore[operator]
+    assert f"--dpone-engine={engine.name}" in pages.read("README.md")
+    known = [case for case in build_matrix(default_registry()).planned if engine.supports(case).status == "supported"]
+    assert [case.case_id for case in known] == ["postgres_to_clickhouse__full_refresh"]
+
+
+def test_the_rule_that_leaves_cases_out_does_so() -> None:
+    (block,) = [b for b in BLOCKS if b.page.endswith("plug-in-your-engine.md") and "exclude" in b.text]
+    registry = default_registry()
+    run_code(block.text)["pytest_dpone_register"](registry)  # type: ignore[operator]
+    matrix = build_matrix(registry)
+    assert not any("minio" in case.case_id for case in matrix.planned)
+    assert any(row.reason == "we have no S3" for row in matrix.excluded)
+
+
+@pytest.mark.parametrize("block", [b for b in BLOCKS if b.title], ids=where)
+def test_a_shown_file_is_the_example(block: object) -> None:
+    path = pages.EXAMPLE / block.title  # type: ignore[attr-defined]
+    if path.exists():
+        assert block.text == path.read_text()  # type: ignore[attr-defined]
+    else:
+        assert block.title == "test_copy.py", "a file that is no part of the example"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_options_and_variables_exist(page: str) -> None:
+    text = pages.read(page)
+    options = {row.option for row in TABLE} | {"--dpone-"}
+    assert set(re.findall(r"--dpone-[a-z-]*", text)) <= options
+    parts = {f"DPONE_POSTGRES_{part}" for part in ("HOST", "PORT", "USER", "PASSWORD", "DATABASE")}
+    addresses = {name for service in SERVICES.values() for name in service.variables}
+    known = {row.env for row in TABLE} | set(VARIABLES) | parts | addresses | {postgres.BIN_VARIABLE, "DPONE_"}
+    assert set(re.findall(r"\bDPONE_[A-Z_]*", text)) <= known
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_resolve(page: str) -> None:
+    for link in pages.links(page):
+        if link.startswith("https://"):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (pages.ROOT / page).parent / path if path else pages.ROOT / page
+        assert target.exists(), f"{page}: {link}"
+        if anchor:
+            assert anchor in pages.anchors(target.read_text()), f"{page}: {link}"
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    seen: set[str] = set()
+    todo = ["README.md"]
+    while todo:
+        page = todo.pop()
+        seen.add(page)
+        targets = [link.partition("#")[0] for link in pages.links(page) if not link.startswith("https://")]
+        found = [
+            ((pages.ROOT / page).parent / t).resolve().relative_to(pages.ROOT) for t in targets if t.endswith(".md")
+        ]
+        todo += [str(path) for path in found if str(path) not in seen]
+    assert set(PAGES) - seen <= {"docs/index.md", "examples/own_engine/README.md"}
+
+
+def test_what_is_not_run_is_there() -> None:
+    assert set(NOT_RUN) <= {command.text for command in pages.all_commands()}
+
+
+def test_make_targets_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (pages.ROOT / "Makefile").read_text(), re.M))
+    named = {
+        word
+        for page in PAGES
+        for match in re.findall(r"`?make ((?:[a-z]+ ?)+)`", pages.read(page))
+        for word in match.split()
+    }
+    named |= {c.text.split()[1] for c in pages.all_commands() if c.text.startswith("make ")}
+    assert {"certify", "test", "bench"} <= named
+    assert named <= targets
+
+
+def test_extras_that_are_installed_exist() -> None:
+    project = tomllib.loads((pages.ROOT / "pyproject.toml").read_text())["project"]
+    named = {
+        e
+        for page in PAGES
+        for found in re.findall(r"pytest-dpone\[([a-z,]+)\]", pages.read(page))
+        for e in found.split(",")
+    }
+    assert {"embedded", "xdist", "docker"} <= named <= set(project["optional-dependencies"])
+
+
+COLLECTED = [command for command in NOT_RUN if command.startswith("pytest --dpone")]
+
+
+@pytest.mark.parametrize("command", COLLECTED)
+def test_a_command_that_is_not_run_is_understood(command: str, tmp_path: Path) -> None:
+    words = [sys.executable, "-m", *command.split(), "--collect-only", "-q"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "dpone/test_" in done.stdout
+
+
+def test_the_readme_shows_what_a_certification_prints() -> None:
+    (command,) = [c for c in pages.all_commands() if c.text == "make certify"]
+    engine, matrix = NativeEngine(), build_matrix(default_registry())
+    records = [record_of(case, engine) for case in matrix.planned]
+    decision = decide(records, profile="local_live", matrix_size=len(matrix.planned))
+    text = "\n".join([*(line.text for line in summary_lines(records, width=80)), decision.headline])
+    assert decision.passed
+    assert pages.shows(command.output, text), text
+    numbers = [int(n) for n in re.findall(r"That makes (\d+)\s+cases", pages.read("README.md"))]
+    passed = sum(record.verdict is Verdict.PASSED for record in records)
+    assert numbers == [passed, len(records) - passed]
+    for page in ("docs/quick-start.md",):
+        assert decision.headline in pages.read(page)
+
+
+def record_of(case: Case, engine: NativeEngine) -> CaseRecord:
+    support = engine.supports(case)
+    if support.status != "supported":
+        return CaseRecord.of(case, Verdict.NOT_RUN, reason=NotRun.NOT_IMPLEMENTED, detail=support.reason)
+    check = Check(name="rows", passed=True)
+    act = ActRecord(name=ActName.LOAD, passed=True, checks=(check,))
+    services = {
+        "postgres": ("PostgreSQL", "18.6", "real", ""),
+        "clickhouse": ("ClickHouse", "26.9.2.1", "engine", clickhouse.EMULATED),
+        "minio": ("moto", "5.2.5", "emulated", s3.EMULATED),
+    }
+    used = tuple(
+        ServiceRecord(
+            name=name, provider="embedded", product=product, version=version, fidelity=fidelity, emulated=emulated
+        )  # type: ignore[arg-type]
+        for name, (product, version, fidelity, emulated) in services.items()
+        if name in (case.source, case.sink)
+    )
+    return CaseRecord.of(case, Verdict.PASSED, acts=(act,), services=used)
+
+
+def test_the_artifacts_page_names_every_field(tmp_path: Path) -> None:
+    case = Case("postgres", "postgres", Strategy.FULL_REFRESH)
+    record = CaseRecord.of(case, Verdict.NOT_RUN, reason=NotRun.CRASHED)
+    publication = Publication(tmp_path, Identity(run_id="r", profile="local_live", run_mode="real_local"))
+    decision = decide([record], profile="local_live", matrix_size=1)
+    behavior = json_of(publication.case(record))
+    report = json_of(publication.report([record], decision, excluded=(), matrix_size=1))
+    page = "docs/artifacts.md"
+    common = pages.fields(page, "## Fields of both files")
+    assert pages.fields(page, "## certification_report.json") | common == set(report)
+    assert {"case_id", "record"} | common == set(behavior)
+    assert pages.fields(page, "`case_id`, and `record`:") == set(behavior["record"])
+    row = report["cases"][0]
+    (told,) = [line for line in pages.read(page).splitlines() if line.startswith("| `cases` |")]
+    assert set(re.findall(r"`(\w+)`", told)) - {"cases", "null"} == set(row)
+    for heading, model in {
+        "Each of `acts`:": ActRecord,
+        "Each of `checks`:": Check,
+        "`diff`:": DiffReport,
+        "Each of `samples`:": RowDifference,
+        "Each of `services`:": ServiceRecord,
+    }.items():
+        assert pages.fields(page, heading) == set(model.model_fields), heading
+
+
+def json_of(path: Path) -> dict:  # type: ignore[type-arg]
+    from pytest_dpone.evidence.artifacts import read_json
+
+    return read_json(path)
+
+
+def test_jobs_and_facts_are_told_whole() -> None:
+    page = "docs/plug-in-your-engine.md"
+    assert pages.fields(page, "## What a job holds") == set(Job.model_fields)
+    assert pages.fields(page, "## What the facts hold") == set(RunFacts.model_fields)
+
+
+def test_reasons_for_not_running_are_told() -> None:
+    told = pages.fields("docs/read-a-failure.md", "## What did not run")
+    assert told == {str(reason) for reason in NotRun} - {"budget"}
+
+
+def test_images_are_those_of_the_services() -> None:
+    told = re.findall(r"^\| (\w+) \| `([^`]+)` \|$", pages.read("docs/services.md"), re.M)
+    assert dict(told) == {name: row.image.reference for name, row in SERVICES.items() if row.image is not None}
+
+
+def test_the_commands_page_has_every_command() -> None:
+    told = {name.split()[1] for name in pages.fields("docs/reference/commands.md", "# Commands")}
+    (actions,) = [action for action in build_parser()._actions if action.dest == "command"]
+    assert told == set(actions.choices or ())
+
+
+def test_benchmarks_are_told_whole() -> None:
+    bench = load(pages.ROOT / "benchmarks" / "run.py", "dpone_benchmarks")
+    assert pages.fields("docs/benchmarks.md", "# Benchmarks") == set(bench.BENCHMARKS)
+
+
+@pytest.mark.parametrize(
+    ("expected", "actual", "same"),
+    [
+        (("a  b",), "a b\n", True),
+        (("took 1.2 s",), "took 34.5 s", True),
+        (("passed in 3.80s",), "== passed in 80.31s (0:01:20) ==", True),
+        (("PostgreSQL 18.6 (x)",), "PostgreSQL 17.1.2 (x)", True),
+        (("…", "b"), "x\ny\nb", True),
+        (("a … c",), "a b b c", True),
+        (("a",), "a\nb", False),
+        (("b",), "a\nb", False),
+        (("29 changed",), "30 changed", False),
+        (("a … c",), "a b\nc", False),
+        (("…", "b", "…"), "a\nc", False),
+        ((), "something", False),
+    ],
+)
+def test_shown_output_is_compared(expected: tuple[str, ...], actual: str, same: bool) -> None:
+    assert pages.shows(expected, actual) is same

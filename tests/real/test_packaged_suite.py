@@ -1,0 +1,55 @@
+"""The packaged suite against real services, as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.real
+
+PROVIDERS = "--dpone-services=postgres=embedded,clickhouse=embedded,minio=embedded"
+
+
+def run(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    (directory / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
+    command = [sys.executable, "-m", "pytest", "-p", "no:hypothesispytest", PROVIDERS, *arguments]
+    return subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False, timeout=300)
+
+
+def test_the_service_tests_pass_on_all_three_services(tmp_path: Path) -> None:
+    pairs = ("--dpone-source=postgres,clickhouse", "--dpone-sink=minio", "--dpone-strategy=full_refresh")
+    done = run(tmp_path, "--dpone-profile=local_live", *pairs, "--dpone-rows=50", "-n2")
+    assert done.returncode == 0, done.stdout
+    assert " 26 passed" in done.stdout
+    assert "PASSED (reduced scope: 2 of 2 selected cases (of 216 planned) passed)" in done.stdout
+    for service in ("postgres: PostgreSQL", "clickhouse: ClickHouse", "minio: "):
+        assert f"\n{service}" in done.stdout
+
+
+def test_one_case_shows_its_acts_and_leaves_its_record(tmp_path: Path) -> None:
+    done = run(tmp_path, "--dpone-case=postgres_to_postgres__incremental_merge", "-v", "--dpone-rows=300")
+    assert done.returncode == 0, done.stdout
+    lines = done.stdout.splitlines()
+    for act in ("provision", "load", "change", "repeat", "reconcile"):
+        assert any(line.startswith(f"    {act} ") and " rows   engine " in line for line in lines), act
+    (report,) = (tmp_path / "test_artifacts").rglob("certification_report.json")
+    facts = json.loads(report.read_text())
+    assert facts["passed"] is True
+    assert facts["services"][0]["fidelity"] == "real"
+
+
+def test_an_external_address_that_refuses_is_red_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DPONE_POSTGRES_URL", "postgresql://me:canary-5a1@127.0.0.1:9/db")
+    case = "--dpone-case=postgres_to_postgres__full_refresh"
+    command = [sys.executable, "-m", "pytest", case, "-p", "no:hypothesispytest"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 1
+    assert "postgresql://127.0.0.1:9/db refused" in done.stdout
+    assert "hint: check the address, and that the server is up" in done.stdout
+    written = "".join(path.read_text() for path in tmp_path.rglob("*.json"))
+    assert "canary-5a1" not in done.stdout + done.stderr + written
+    assert "FAILED: 0 of 1 selected case (of 216 planned) passed; 1 failed" in done.stdout
