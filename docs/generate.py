@@ -95,7 +95,7 @@ def hooks_page() -> str:
 
 def _contract_line(row: Contract) -> str:
     types = ", ".join(_code(name) for name in row.native) or "–"
-    how = row.how
+    how: str = row.how
     if row.rule:
         how += f": {row.rule.replace('_', ' ')}"
     if row.error:

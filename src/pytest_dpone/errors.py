@@ -61,6 +61,14 @@ class ArtifactError(DponeError):
     """An artifact can't be written or read."""
 
 
+def described(error: BaseException) -> str:
+    """`error` as `Type: text`, also if its text can't be had: an exception of foreign code may fail even there."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:
+        return f"{type(error).__name__} (its text can't be had)"
+
+
 def require(module: str, *, extra: str) -> object:
     """Import `module` and return it; raises `MissingExtra` that names the extra to install."""
     from importlib import import_module

@@ -129,3 +129,9 @@ def test_a_broken_module_is_not_a_missing_extra(tmp_path, monkeypatch) -> None:
     with pytest.raises(ModuleNotFoundError, match="surely_not_there"):
         require("needs_more", extra="x")
     assert require("json", extra="x").dumps(1) == "1"
+
+
+def test_half_a_character_is_spelled_out() -> None:
+    record = CaseRecord.of(CASE, Verdict.FAILED, detail="é \ud800", engine="\udcff")
+    assert (record.detail, record.engine) == ("é \\ud800", "\\udcff")
+    assert CaseRecord.model_validate_json(record.model_dump_json()) == record

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import re
 import subprocess
@@ -309,6 +310,22 @@ def test_the_commands_page_has_every_command() -> None:
     told = {name.split()[1] for name in pages.fields("docs/reference/commands.md", "# Commands")}
     (actions,) = [action for action in build_parser()._actions if action.dest == "command"]
     assert told == set(actions.choices or ())
+
+
+def test_the_architecture_names_what_there_is() -> None:
+    rows = re.findall(r"^\| (`[a-z].*?`) \| (`.+?) \| .+ \|$", pages.read("docs/architecture.md"), re.M)
+    assert len(rows) > 20
+    for places, names in rows:
+        modules = [importlib.import_module(f"pytest_dpone.{place}") for place in re.findall(r"`([\w.]+)`", places)]
+        for name in re.findall(r"`(\w+)`", names):
+            assert any(has(module, name) for module in modules), f"{places}: {name}"
+
+
+def has(module: ModuleType, name: str) -> bool:
+    """If `name` is in the module, or is a module of the package."""
+    if hasattr(module, name):
+        return True
+    return hasattr(module, "__path__") and importlib.util.find_spec(f"{module.__name__}.{name}") is not None
 
 
 def test_benchmarks_are_told_whole() -> None:

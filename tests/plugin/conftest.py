@@ -82,7 +82,7 @@ def certify(case, *, engine, registry, services, settings, on_act=None):
     return CaseRecord.of(
         case, Verdict.PASSED if green else Verdict.FAILED, engine=engine.name, rows=settings.rows, seed=settings.seed,
         detail="" if green else "act change, check rows: differ", acts=(load, change),
-        rerun=run_case.rerun_command(case, settings, engine.name),
+        rerun=run_case.rerun_command(case, settings),
     )
 """
 

@@ -87,7 +87,11 @@ BAD = [
     ("--dpone-rows=0", "--dpone-rows: '0' is not a whole number of 1 or more"),
     ("--dpone-rows=-5", "--dpone-rows: '-5' is not a whole number of 1 or more"),
     ("--dpone-rows=many", "--dpone-rows: 'many' is not a whole number of 1 or more"),
-    ("--dpone-rows=", "--dpone-rows: '' is not a whole number of 1 or more"),
+    *(
+        (f"--dpone-{name}=", f"--dpone-{name}: the value is empty")
+        for name in ("rows", "batch-rows", "dataset", "keep")
+    ),
+    *((f"--dpone-{name}= ", f"--dpone-{name}: the value is empty") for name in ("case", "services", "artifact-dir")),
     ("--dpone-rows=1e3", "--dpone-rows: '1e3' is not a whole number of 1 or more"),
     ("--dpone-rows=٣", "--dpone-rows: '٣' is not a whole number of 1 or more"),
     ("--dpone-batch-rows=0", "--dpone-batch-rows: '0' is not a whole number of 1 or more"),

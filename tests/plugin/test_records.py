@@ -65,14 +65,17 @@ def test_a_red_case_names_act_check_rows_and_rerun(project: Project) -> None:
     result.assert_outcomes(passed=2, failed=1)
     result.stdout.fnmatch_lines(
         [
-            "=* dpone *=",
-            "alpha → beta ok      FAIL    ok",
             "FAILED alpha_to_beta__replace (engine native, 1000 rows, seed 1)",
             "  act change:",
             "    check rows: (differ)",
             "    10 rows expected, 9 found: 1 missing, 0 extra, 1 changed, 0 duplicated",
             "      changed id=7",
             "        am\\x1bount: expected 1.50, got 1.5",
+            "  rerun: pytest --dpone-case=alpha_to_beta__replace --dpone-rows=1000 --dpone-seed=1",
+            "=* dpone *=",
+            "alpha → beta ok      FAIL    ok",
+            "FAILED alpha_to_beta__replace (engine native, 1000 rows, seed 1)",
+            "  act change, check rows: differ",
             "  rerun: pytest --dpone-case=alpha_to_beta__replace --dpone-rows=1000 --dpone-seed=1",
             "FAILED: 2 of 3 planned cases passed; 1 failed",
         ]

@@ -21,6 +21,7 @@ from pytest_dpone.core.wire import ServiceInfo
 from pytest_dpone.errors import DponeError, UsageError
 from pytest_dpone.services.catalog import Catalog, Commit, Fingerprint, open_catalog
 from pytest_dpone.services.catalog.convert import UnreadableColumnError
+from pytest_dpone.services.catalog.objects import Bucket
 
 pytestmark = pytest.mark.real
 
@@ -84,12 +85,15 @@ VALUES: dict[str, Sequence[object]] = {
 @pytest.fixture(params=FAMILIES)
 def catalog(request: pytest.FixtureRequest, services: dict[str, ServiceInfo]) -> Iterator[Catalog]:
     """A catalog of each family, with a bucket of its own."""
-    made = open_catalog(services[request.param], bucket=f"dpone-test-{secrets.token_hex(6)}")
+    bucket = f"dpone-test-{secrets.token_hex(6)}"
+    made = open_catalog(services[request.param], bucket=bucket)
     yield made
-    drop = getattr(made, "drop_bucket", None)
-    if drop is not None:
-        assert drop(), "a test left objects behind"
     made.disconnect()
+    if request.param == "minio":
+        left = Bucket(services["minio"].url, name=bucket)
+        assert left.keys("") == [], "a test left objects behind"
+        left.drop()
+        left.disconnect()
 
 
 @pytest.fixture

@@ -22,7 +22,6 @@ from pytest_dpone.core.wire import Job, RunFacts, ServiceInfo
 from pytest_dpone.engines.native import NativeEngine, Seams, Sink
 from pytest_dpone.errors import DponeError, EngineFailed, ValueRejected
 from pytest_dpone.services.catalog import Catalog, open_catalog
-from pytest_dpone.services.catalog.minio import MinioCatalog
 
 pytestmark = pytest.mark.real
 
@@ -57,8 +56,6 @@ class Bench:
     def close(self) -> None:
         for catalog in self.catalogs.values():
             catalog.close(self.name)
-            if isinstance(catalog, MinioCatalog):
-                catalog.drop_bucket()
             catalog.disconnect()
 
     def seed(self, family: str, rows: pa.Table, schema: TableSchema = NEWS, table: str = "src") -> None:

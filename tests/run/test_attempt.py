@@ -35,6 +35,7 @@ FACTS = {"provider": "embedded", "product": "p", "version": "1", "fidelity": "re
 class Choice:
     provider: str | None
     reason: str
+    asked: bool = False
 
 
 @dataclass
@@ -124,6 +125,13 @@ def test_an_unavailable_service_is_not_run_and_starts_nothing(verdict: list[Verd
     assert (gone.reason, gone.detail) == (NotRun.UNAVAILABLE, "the image has gone")
 
 
+def test_a_provider_that_was_asked_for_by_name_and_can_not_be_had_is_red(verdict: list[Verdict]) -> None:
+    services = Services(choices={"clickhouse": Choice(None, "clickhouse: no Docker Engine answers", asked=True)})
+    record = play(services)
+    assert (record.verdict, record.detail) == (Verdict.FAILED, "clickhouse: no Docker Engine answers")
+    assert services.ensured == []
+
+
 def test_a_service_that_does_not_start_is_red_and_told_in_full(verdict: list[Verdict]) -> None:
     error = ServiceFailed("postgres was not ready after 60 s\nlog line 1\nlog line 2", hint="read its log")
     record = play(Services(error=error))
@@ -138,6 +146,14 @@ def test_a_service_that_dies_is_not_the_fault_of_the_case(verdict: list[Verdict]
     assert (record.verdict, record.reason) == (Verdict.NOT_RUN, NotRun.SERVICE_DIED)
     assert record.detail == "clickhouse died: exit status -9"
     assert record.acts, "what was played is kept"
+
+
+def test_a_service_that_died_before_is_told_in_full(verdict: list[Verdict]) -> None:
+    error = ServiceFailed("postgres (embedded) died: killed\nlog line", hint="look for what killed it")
+    record = play(Services(error=error, deaths={"postgres": error.fact}))
+    assert (record.verdict, record.reason) == (Verdict.NOT_RUN, NotRun.SERVICE_DIED)
+    assert record.detail == "postgres died: postgres (embedded) died: killed"
+    assert record.acts[0].error == str(error)
 
 
 def test_a_case_that_is_red_by_itself_stays_red(verdict: list[Verdict]) -> None:

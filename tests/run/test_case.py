@@ -394,11 +394,13 @@ def test_a_harness_that_cannot_connect_is_red(world: World, monkeypatch: pytest.
 
 def test_the_rerun_command_is_a_shell_command_with_all_that_differs() -> None:
     case = Case("postgres", "minio", Strategy.FULL_REFRESH)
-    assert rerun_command(case, RunSettings(run_id="x", rows=9, seed=3), "native") == (
+    assert rerun_command(case, RunSettings(run_id="x", rows=9, seed=3)) == (
         "pytest --dpone-case=postgres_to_minio__full_refresh --dpone-rows=9 --dpone-seed=3"
     )
-    other = RunSettings(run_id="x", change_ratio=0.5, delete_ratio=0.1, dataset="single", batch_rows=7)
-    assert rerun_command(case, other, "my engine").endswith(
+    other = RunSettings(
+        run_id="x", change_ratio=0.5, delete_ratio=0.1, dataset="single", batch_rows=7, engine="my engine"
+    )
+    assert rerun_command(case, other).endswith(
         "--dpone-change-ratio=0.5 --dpone-delete-ratio=0.1 --dpone-dataset=single --dpone-batch-rows=7 '--dpone-engine=my engine'"
     )
 
@@ -407,7 +409,7 @@ def test_the_rerun_command_is_a_shell_command_with_all_that_differs() -> None:
 def test_a_table_is_several_batches_long(rows: int, batch: int) -> None:
     settings = RunSettings(run_id="x", rows=rows)
     assert settings.batch_rows == settings.dataset_spec().batch_rows == batch
-    command = rerun_command(Case("postgres", "minio", Strategy.FULL_REFRESH), settings, "native")
+    command = rerun_command(Case("postgres", "minio", Strategy.FULL_REFRESH), settings)
     assert "batch" not in command, "what is derived needs no option"
 
 
@@ -426,3 +428,46 @@ def test_not_run_says_why() -> None:
 def test_settings_refuse_what_makes_no_sense(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError):
         RunSettings.model_validate({"run_id": "x", **wrong})
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (SystemExit(0), "act load: EngineFailed: the engine raised SystemExit: 0"),
+        (RuntimeError("half a character: \ud800"), "act load: RuntimeError: half a character: \\ud800"),
+        (type("Mute", (Exception,), {"__str__": lambda self: None})(), "act load: Mute (its text can't be had)"),
+    ],
+)
+def test_whatever_the_engine_raises_is_in_the_record(world: World, error: BaseException, told: str) -> None:
+    def run(job: Job) -> RunFacts:
+        raise error
+
+    world.replace("run", run)
+    record = world.certify(Strategy.FULL_REFRESH)
+    assert (record.verdict, record.detail) == (Verdict.FAILED, told)
+    assert [act.name for act in record.acts] == ["provision", "load"]
+    assert CaseRecord.model_validate_json(record.model_dump_json()) == record
+    assert world.catalog.tables == {} and world.catalog.spaces == set()
+
+
+def test_an_engine_that_can_not_say_what_it_supports_is_red(world: World) -> None:
+    world.replace("supports", lambda case: None)
+    record = world.certify(Strategy.FULL_REFRESH)
+    assert record.verdict is Verdict.FAILED
+    assert "it returned NoneType instead of a Support" in record.detail
+    assert record.rerun
+
+
+def test_a_state_without_end_does_not_fill_the_record(world: World) -> None:
+    right = world.engine.run
+    runs: list[int] = []
+
+    def run(job: Job) -> RunFacts:
+        runs.append(len(runs))
+        return right(job).model_copy(update={"state_after": str(len(runs)) * 1_000_000})  # type: ignore[no-any-return]
+
+    world.replace("run", run)
+    record = world.certify(Strategy.INCREMENTAL_APPEND)
+    assert "change.state_continues" in red(record)
+    assert "(1000000 characters)" in record.detail
+    assert len(record.model_dump_json()) < 20_000

@@ -132,8 +132,14 @@ def test_the_table_agrees_with_itself() -> None:
         assert not any("{password}" in part for part in service.image.command)
 
 
-def test_look_for_an_engine_without_asking_it(tmp_path: object) -> None:
+def test_look_for_an_engine_without_asking_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.path.exists", lambda path: path == "/run/me/docker.sock")
     assert docker_may_answer({"DOCKER_HOST": "tcp://127.0.0.1:2375"})
+    assert docker_may_answer({"XDG_RUNTIME_DIR": "/run/me"})
+    assert not docker_may_answer({"HOME": "/run/me"})
+
+
+def test_modules_that_are_not_installed() -> None:
     assert missing_modules(("json", "no_such_module_here", "no_such.module")) == [
         "no_such_module_here",
         "no_such.module",

@@ -42,6 +42,18 @@ def test_settings_show_no_secret() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("postgres", "postgres://h/d"),
+        ("clickhouse", "clickhouses://h/"),
+        ("minio", "s3s://k:s@h:1?region=eu-1"),
+    ],
+)
+def test_other_spellings_of_an_address_are_taken(name: str, url: str) -> None:
+    assert StackSettings(run_id="r", external={name: SecretStr(url)}).external[name].get_secret_value() == url
+
+
+@pytest.mark.parametrize(
     ("changes", "fact"),
     [
         ({"providers": {"postgress": "auto"}}, "unknown service 'postgress'"),
@@ -52,6 +64,14 @@ def test_settings_show_no_secret() -> None:
         ({"external": {"postgres": SecretStr(f"postgresql://u:{CANARY}@")}}, "the address of postgres can't be read"),
         ({"external": {"minio": SecretStr(f"s3://u:{CANARY}@h:port")}}, "the address of minio can't be read"),
         ({"external": {"minio": SecretStr(f"http://u:{CANARY}@h:9000")}}, "the address of minio can't be read"),
+        (
+            {"external": {"minio": SecretStr(f"s3://u:{CANARY}@h:9/b")}},
+            "the address of minio names a database or bucket",
+        ),
+        (
+            {"external": {"clickhouse": SecretStr(f"clickhouses://u:{CANARY}@h:1/d?x=1")}},
+            "the address of clickhouse names a database or bucket",
+        ),
     ],
 )
 def test_bad_settings_are_refused_at_once(changes: dict[str, object], fact: str) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 SCHEMA_BEHAVIOR = "pytest-dpone/case-behavior/v1"
 
@@ -84,6 +84,14 @@ class Frozen(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _spell_surrogates(cls, value: object) -> object:
+        """Half of a surrogate pair, which foreign text may hold, can't be written as UTF-8: it is spelled out."""
+        if isinstance(value, str) and not value.isascii():
+            return value.encode("utf-8", "backslashreplace").decode()
+        return value
+
 
 Scalar = bool | int | float | str | None
 
@@ -157,7 +165,7 @@ class ServiceRecord(Frozen):
 
 
 class CaseRecord(Frozen):
-    """What one case left: planned acts, observed facts, verdict. Becomes `matrix/<case_id>__behavior.json`."""
+    """What one case left: planned acts, observed facts, verdict; `record` in `matrix/<case_id>__behavior.json`."""
 
     schema_: str = Field(default=SCHEMA_BEHAVIOR, alias="schema")
     case_id: str

@@ -85,12 +85,12 @@ class RunFacts(Frozen):
     (empty: no state yet); equal texts mean an equal state.
     """
 
-    read: int = Field(ge=0)
-    written: int = Field(ge=0)
-    inserted: int | None = Field(ge=0, default=None)
-    updated: int | None = Field(ge=0, default=None)
-    deleted: int | None = Field(ge=0, default=None)
-    unchanged: int | None = Field(ge=0, default=None)
+    read: int = Field(ge=0, lt=2**63)
+    written: int = Field(ge=0, lt=2**63)
+    inserted: int | None = Field(ge=0, lt=2**63, default=None)
+    updated: int | None = Field(ge=0, lt=2**63, default=None)
+    deleted: int | None = Field(ge=0, lt=2**63, default=None)
+    unchanged: int | None = Field(ge=0, lt=2**63, default=None)
     state_before: str = ""
     state_after: str = ""
     seconds: dict[str, float] = Field(default_factory=dict)

@@ -45,6 +45,8 @@ def parse(raw: Raw) -> Options:
         value, origin = raw.get(row.field, (row.default, "default"))
         origins[row.field] = origin
         try:
+            if origin != "default" and not "".join(value).strip():
+                raise BadValueError("the value is empty", hint="give a value, or leave the setting out")
             values[row.field] = _parsed(row, value)
         except BadValueError as error:
             raise pytest.UsageError(f"{_place(row, origin)}: {error.fact}\nhint: {error.hint}") from None
@@ -88,7 +90,7 @@ def _parsed(row: Row, value: str | list[str]) -> object:
         return row.parse(str(value).strip())
     texts = [value] if isinstance(value, str) else value
     parts = [part.strip() for text in texts for part in text.split(",")]
-    if texts and texts != [""] and not all(parts):
+    if texts != [""] and not all(parts):
         raise BadValueError("an empty name in the list", hint="remove the comma too many, or the whole setting")
     parsed = [row.parse(part) for part in parts if part]
     if row.field in ("services", "image"):

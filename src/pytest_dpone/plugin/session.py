@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import traceback
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ..errors import DponeError
+from ..errors import DponeError, described
 from . import records
 from .active import SESSION, case_param, skip_locked
 from .collection import SuiteModule, keep_selected, suite_items
@@ -48,8 +49,9 @@ class DponeSession:
 
         options = self.activity.options
         registry = default_registry()
-        with usage_errors():
+        with usage_errors(), hook_errors("pytest_dpone_register"):
             self.config.hook.pytest_dpone_register(registry=registry)
+        with usage_errors():
             return make_plan(
                 registry,
                 cases=options.case,
@@ -75,19 +77,23 @@ class DponeSession:
                 **({} if options.batch_rows is None else {"batch_rows": options.batch_rows}),
                 profile=self.activity.profile,
                 keep=options.keep,
+                engine=options.engine,
             )
 
     @cached_property
     def engine(self) -> Engine:
         """The engine that the options name; raises `pytest.UsageError` if nobody knows it."""
-        name = self.activity.options.engine
-        engine: Engine | None = self.config.hook.pytest_dpone_engine(name=name)
-        if engine is not None:
-            return engine
         from ..engines import load_engine
+        from ..run.foreign import check_engine
 
+        name = self.activity.options.engine
+        with hook_errors("pytest_dpone_engine"):
+            engine: Engine | None = self.config.hook.pytest_dpone_engine(name=name)
         with usage_errors():
-            return load_engine(name)
+            if engine is None:
+                return load_engine(name)
+            check_engine(engine)
+            return engine
 
     @cached_property
     def stack_settings(self) -> StackSettings:
@@ -173,6 +179,20 @@ def join(config: pytest.Config, invitation: str) -> None:
     activity = Activity.from_json(facts["activity"])
     session = DponeSession(config, activity, run_id=facts["run_id"], address=facts["address"])
     config.pluginmanager.register(session, "dpone-session")
+
+
+@contextmanager
+def hook_errors(hook: str) -> Iterator[None]:
+    """What a user's hook raises as pytest's `UsageError` that names the place; our own errors go through."""
+    try:
+        yield
+    except (DponeError, pytest.UsageError):
+        raise
+    except Exception as error:
+        *_, place = traceback.extract_tb(error.__traceback__)
+        raise pytest.UsageError(
+            f"the hook {hook} failed: {described(error)}\nhint: see line {place.lineno} of {place.filename}"
+        ) from None
 
 
 @contextmanager

@@ -197,14 +197,15 @@ def _folded(pairs: Sequence[str], width: int) -> list[Line]:
 
 
 def _red_cases(red: Sequence[CaseRecord]) -> list[Line]:
+    """What is wrong in a line each; the whole text stands where pytest tells of failures, and in the artifacts."""
     lines: list[Line] = []
     lost = {NotRun.DESELECTED, NotRun.SKIPPED}
-    loud = [record for record in red if record.reason not in lost]
-    for record in loud[:_FULL_TEXT]:
-        lines += [*failure_lines(record), Line("")]
-    for record in loud[_FULL_TEXT:]:
-        lines.append(Line(f"{_title(record)}  rerun: {visible(record.rerun)}", "red"))
-    return lines
+    for record in red:
+        if record.reason not in lost:
+            lines.append(Line(f"{_title(record)}", "red"))
+            lines.append(Line(f"  {_short(record.detail, _DETAIL)}"))
+            lines.append(Line(f"  rerun: {visible(record.rerun)}", "bold"))
+    return [*lines, Line("")] if lines else []
 
 
 def _reasons(records: Sequence[CaseRecord], width: int) -> list[Line]:

@@ -14,9 +14,12 @@ from ..core.diff import show
 from ..core.model import ActName, ActRecord, Check, DiffReport, Scalar, Strategy
 from ..core.oracle import Expectation, expect, expect_source, expected_counts, reconciles
 from ..core.wire import Engine, Job, RunFacts
+from ..errors import described
+from .foreign import facts_of
 from .poll import Poll
 from .stage import STATE, TABLE, Stage
 
+_LONGEST = 200
 WATERMARKED = (Strategy.INCREMENTAL_APPEND, Strategy.INCREMENTAL_MERGE)
 
 
@@ -37,7 +40,7 @@ class Act:
     def check(self, name: str, *, expected: Scalar, actual: Scalar, detail: str = "") -> None:
         """Add a check that two values are equal, bool apart from int."""
         same = type(expected) is type(actual) and expected == actual
-        self.checks.append(Check(name=name, passed=same, expected=expected, actual=actual, detail=detail))
+        self.checks.append(Check(name=name, passed=same, expected=_cut(expected), actual=_cut(actual), detail=detail))
 
     def check_rows(self, name: str, diff: DiffReport) -> None:
         """Add a check that two tables hold the same rows."""
@@ -51,7 +54,7 @@ class Act:
         """Run the engine and time it apart from the harness's own work."""
         begin = monotonic()
         try:
-            facts = engine.run(job)
+            facts = facts_of(engine, job)
         finally:
             self.engine_seconds += monotonic() - begin
         for name in ("read", "written", "inserted", "updated", "deleted", "unchanged"):
@@ -74,6 +77,13 @@ class Act:
             diff=self.diff,
             error=self.error,
         )
+
+
+def _cut(value: Scalar) -> Scalar:
+    """A text that is too long for a record, such as an engine's state, with its length instead of its end."""
+    if isinstance(value, str) and len(value) > _LONGEST:
+        return f"{value[:_LONGEST]}… ({len(value)} characters)"
+    return value
 
 
 def _told(diff: DiffReport) -> str:
@@ -196,7 +206,7 @@ def _reject_one(act: Act, stage: Stage, engine: Engine, rejection: Rejection, *,
     try:
         act.run(engine, job)
     except Exception as error:
-        text = stage.scrub(f"{type(error).__name__}: {error}")
+        text = stage.scrub(described(error))
         declared = re.search(rejection.error, text) is not None
         left = stage.sink.fingerprint(stage.sink_space, table, "id")
         rows = 0 if left is None else left.rows
@@ -237,7 +247,7 @@ def _keep_state(act: Act, stage: Stage, facts: RunFacts) -> None:
     stage.claims[act.name] = facts.state_after
     if stage.case.strategy in WATERMARKED:
         act.checks.append(
-            Check(name="state_kept", passed=bool(facts.state_after), expected="a state", actual=facts.state_after[:200])
+            Check(name="state_kept", passed=bool(facts.state_after), expected="a state", actual=_cut(facts.state_after))
         )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from ..core.model import ActName, ActRecord, Case, CaseRecord, NotRun, Verdict
 from ..core.registry import Registry
 from ..core.wire import Engine, ServiceInfo
-from ..errors import DponeError, ServiceUnavailable
+from ..errors import DponeError, EngineFailed, ServiceUnavailable
 from .plan import services_of
 
 if TYPE_CHECKING:
@@ -28,6 +28,11 @@ class Availability(Protocol):
         """Why this provider, or why none."""
         ...
 
+    @property
+    def asked(self) -> bool:
+        """If the user named the provider."""
+        ...
+
 
 class Services(Protocol):
     """What an attempt asks of the run's services; `services.stack.Stack` is one."""
@@ -41,7 +46,7 @@ class Services(Protocol):
         ...
 
     def died(self, name: str) -> str | None:
-        """How the service ended, or None while it lives."""
+        """How a service that was up has ended, or None while it lives."""
         ...
 
 
@@ -68,37 +73,39 @@ def attempt(
         return not_run(case, reason, detail=detail, settings=settings, engine=engine.name)
 
     try:
-        if names and (missing := _missing(services().choose(names))):
+        choices = services().choose(names) if names else {}
+        if missing := _missing(choices, asked=True):
+            # What was asked for by name and can't be had is never tolerated.
+            return _failed(case, settings, engine.name, fact=missing, text=missing)
+        if missing := _missing(choices, asked=False):
             return refuse(NotRun.UNAVAILABLE, missing)
         running = services().ensure(names) if names else {}
     except ServiceUnavailable as error:
         return refuse(NotRun.UNAVAILABLE, error.fact)
     except DponeError as error:
-        return _failed(case, settings, engine.name, fact=error.fact, text=str(error))
+        record = _failed(case, settings, engine.name, fact=error.fact, text=str(error))
+        return _after_deaths(record, names, services)
     record = certify(case, engine=engine, registry=registry, services=running, settings=settings, on_act=on_act)
-    if record.verdict is not Verdict.FAILED or not (deaths := _deaths(names, services)):
-        return record
-    # The case is not to blame for a service that died under it; it is not run then, which is red all the same.
-    return record.model_copy(update={"verdict": Verdict.NOT_RUN, "reason": NotRun.SERVICE_DIED, "detail": deaths})
+    return _after_deaths(record, names, services) if record.verdict is Verdict.FAILED else record
 
 
 def refusal(case: Case, *, engine: Engine, settings: RunSettings) -> CaseRecord | None:
     """The record of a case that the engine can't move, or None if it can."""
-    from .case import not_run
+    from .case import failed, not_run
+    from .foreign import support_of
 
     try:
-        support = engine.supports(case)
-    except Exception as error:  # an engine is foreign code, and what it does wrong is a red case
-        text = f"the engine {engine.name} can't say if it supports {case.case_id}: {type(error).__name__}: {error}"
-        return CaseRecord.of(case, Verdict.FAILED, detail=text, engine=engine.name)
+        support = support_of(engine, case)
+    except EngineFailed as error:
+        return failed(case, detail=error.fact, settings=settings, engine=engine)
     if support.status == "supported":
         return None
     detail = support.reason or f"the engine {engine.name} says: {support.status}"
     return not_run(case, NotRun.NOT_IMPLEMENTED, detail=detail, settings=settings, engine=engine.name)
 
 
-def _missing(choices: Mapping[str, Availability]) -> str:
-    return "; ".join(choice.reason for choice in choices.values() if choice.provider is None)
+def _missing(choices: Mapping[str, Availability], *, asked: bool) -> str:
+    return "; ".join(c.reason for c in choices.values() if c.provider is None and c.asked is asked)
 
 
 def _failed(case: Case, settings: RunSettings, engine: str, *, fact: str, text: str) -> CaseRecord:
@@ -112,8 +119,15 @@ def _failed(case: Case, settings: RunSettings, engine: str, *, fact: str, text: 
         seed=settings.seed,
         rows=settings.rows,
         acts=(ActRecord(name=ActName.PROVISION, passed=False, error=text),),
-        rerun=rerun_command(case, settings, engine),
+        rerun=rerun_command(case, settings),
     )
+
+
+def _after_deaths(record: CaseRecord, names: Sequence[str], services: Callable[[], Services]) -> CaseRecord:
+    """A case is not to blame for a service that died; it is not run then, which is red all the same."""
+    if not (deaths := _deaths(names, services)):
+        return record
+    return record.model_copy(update={"verdict": Verdict.NOT_RUN, "reason": NotRun.SERVICE_DIED, "detail": deaths})
 
 
 def _deaths(names: Sequence[str], services: Callable[[], Services]) -> str:

@@ -12,7 +12,9 @@ from ..core.model import ActName, ActRecord, Case, CaseRecord, NotRun, ServiceRe
 from ..core.oracle import implemented
 from ..core.registry import Registry
 from ..core.wire import Engine, ServiceInfo
+from ..errors import EngineFailed, described
 from . import acts
+from .foreign import support_of
 from .settings import RunSettings, several_batches
 from .stage import Stage, stage_for, tear_down
 
@@ -33,7 +35,10 @@ def certify(
 
     Never raises for what the engine or a service does: that is in the record. `on_act` hears of each act as it ends.
     """
-    support = engine.supports(case)
+    try:
+        support = support_of(engine, case)
+    except EngineFailed as error:
+        return failed(case, detail=error.fact, settings=settings, engine=engine)
     if support.status != "supported" or not implemented(case.strategy):
         detail = support.reason or f"the strategy {case.strategy} is not implemented yet"
         return not_run(case, NotRun.NOT_IMPLEMENTED, detail=detail, settings=settings, engine=engine.name)
@@ -57,7 +62,7 @@ def certify(
         rows=settings.rows,
         acts=tuple(played),
         services=_records(services),
-        rerun=rerun_command(case, settings, engine.name),
+        rerun=rerun_command(case, settings),
         seconds=round(monotonic() - started, 3),
         finished_at=_now(),
     )
@@ -73,20 +78,35 @@ def not_run(case: Case, reason: NotRun, *, detail: str, settings: RunSettings, e
         engine=engine,
         seed=settings.seed,
         rows=settings.rows,
-        rerun=rerun_command(case, settings, engine),
+        rerun=rerun_command(case, settings),
     )
 
 
-def rerun_command(case: Case, settings: RunSettings, engine: str) -> str:
-    """The shell command that plays exactly this case again."""
+def failed(case: Case, *, detail: str, settings: RunSettings, engine: object) -> CaseRecord:
+    """A record of a case that could not be played because of what its engine is or says."""
+    named = getattr(engine, "name", "")
+    name = named if isinstance(named, str) else ""
+    return CaseRecord.of(
+        case,
+        Verdict.FAILED,
+        detail=detail,
+        engine=name,
+        seed=settings.seed,
+        rows=settings.rows,
+        rerun=rerun_command(case, settings),
+    )
+
+
+def rerun_command(case: Case, settings: RunSettings) -> str:
+    """The shell command that plays exactly this case again, in the same folder."""
     words = ["pytest", f"--dpone-case={case.case_id}", f"--dpone-rows={settings.rows}", f"--dpone-seed={settings.seed}"]
     for name in ("change_ratio", "delete_ratio", "dataset"):
         if (value := getattr(settings, name)) != RunSettings.model_fields[name].default:
             words.append(f"--dpone-{name.replace('_', '-')}={value}")
     if settings.batch_rows != several_batches(settings.rows):
         words.append(f"--dpone-batch-rows={settings.batch_rows}")
-    if engine not in ("", "native"):
-        words.append(f"--dpone-engine={engine}")
+    if settings.engine != RunSettings.model_fields["engine"].default:
+        words.append(f"--dpone-engine={settings.engine}")
     return shlex.join(words)
 
 
@@ -146,7 +166,7 @@ def _records(services: Mapping[str, ServiceInfo]) -> tuple[ServiceRecord, ...]:
 
 
 def _text(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"[:MAX_ERROR]
+    return described(error)[:MAX_ERROR]
 
 
 def _scrubbed(text: str, services: Mapping[str, ServiceInfo]) -> str:

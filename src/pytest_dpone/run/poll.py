@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 
 from ..services.catalog import Fingerprint, open_catalog
-from .stage import Stage, bucket_name
+from .stage import Stage
 
 
 @dataclass(slots=True)
@@ -56,7 +56,7 @@ class Poll:
 
     def _read(self) -> None:
         service = self.stage.service_of(self.stage.case.sink)
-        reader = open_catalog(service, bucket=bucket_name(self.stage.settings.run_id))
+        reader = open_catalog(service, bucket=self.stage.bucket)
         column = self.stage.dataset.schema.key[0]
         try:
             while True:

@@ -30,6 +30,8 @@ class RunSettings(Frozen):
     """Rows of one batch, for the dataset, the engine's job and the comparison."""
     profile: str = "local_live"
     keep: Literal["never", "failed", "always"] = "never"
+    engine: str = "native"
+    """The name under which the engine was asked for; a fixture may have put another one in its place."""
 
     @model_validator(mode="after")
     def _deletes_are_changes(self) -> RunSettings:

@@ -37,6 +37,8 @@ class Stage:
     sink: Catalog
     source_space: str
     sink_space: str
+    bucket: str
+    """Where S3 keeps both sides of the case."""
     sink_swaps: bool
     """If the sink's family can replace a table's content as a whole (DESIGN §4)."""
     service_names: Mapping[str, str]
@@ -127,11 +129,6 @@ def _positions(new: pa.RecordBatch, old: pa.RecordBatch) -> pa.Array:
     return pc.index_in(new.column("id"), old.column("id"))
 
 
-def bucket_name(run_id: str) -> str:
-    """The run's bucket on S3."""
-    return f"dpone-{run_id}"
-
-
 @contextmanager
 def stage_for(
     case: Case,
@@ -144,15 +141,26 @@ def stage_for(
     from ..core.contracts import default_contracts
 
     names = {family: registry.families[family].services[0] for family in (case.source, case.sink)}
-    swaps = registry.families[case.sink].swaps
     token = f"dpone_{settings.run_id.replace('-', '_')}_{secrets.token_hex(4)}"
     dataset = Dataset(settings.dataset_spec(), source=case.source, sink=case.sink, contracts=default_contracts())
-    bucket = bucket_name(settings.run_id)
+    bucket = token.replace("_", "-")
     source = open_catalog(services[names[case.source]], bucket=bucket)
     try:
         sink = open_catalog(services[names[case.sink]], bucket=bucket)
         try:
-            yield Stage(case, settings, dataset, services, source, sink, f"{token}_src", f"{token}_dst", swaps, names)
+            yield Stage(
+                case=case,
+                settings=settings,
+                dataset=dataset,
+                services=services,
+                source=source,
+                sink=sink,
+                source_space=f"{token}_src",
+                sink_space=f"{token}_dst",
+                bucket=bucket,
+                sink_swaps=registry.families[case.sink].swaps,
+                service_names=names,
+            )
         finally:
             sink.disconnect()
     finally:

@@ -59,9 +59,7 @@ def _clickhouse(url: str, timeout: float) -> Answer:
 
 def _minio(url: str, timeout: float) -> Answer:
     parts = urlsplit(url)
-    bucket = parts.path.strip("/").partition("/")[0]
-    path, query = (f"/{quote(bucket)}", "list-type=2&max-keys=1") if bucket else ("/", "")
-    status, headers, body = _s3_get(parts, path, query, timeout)
+    status, headers, body = _s3_get(parts, "/", timeout)
     if status != 200:
         text = body.decode(errors="replace")
         code = re.search(r"<Code>(\w+)</Code>", text)
@@ -83,23 +81,23 @@ _QUESTIONS: Mapping[str, Callable[[str, float], Answer]] = {
 def _minio_version(parts: SplitResult, timeout: float) -> str:
     """MinIO tells its version to administrators only; empty if it does not tell us."""
     try:
-        status, _, body = _s3_get(parts, "/minio/admin/v3/info", "", timeout)
+        status, _, body = _s3_get(parts, "/minio/admin/v3/info", timeout)
         return str(json.loads(body)["servers"][0]["version"]) if status == 200 else ""
     except (OSError, ValueError, LookupError, TypeError):
         return ""
 
 
-def _s3_get(parts: SplitResult, path: str, query: str, timeout: float) -> tuple[int, dict[str, str], bytes]:
+def _s3_get(parts: SplitResult, path: str, timeout: float) -> tuple[int, dict[str, str], bytes]:
     headers = signed_headers(
         host=_host_header(parts),
         path=path,
-        query=query,
+        query="",
         key=_user(parts, ""),
         secret=_password(parts),
         region=parse_qs(parts.query).get("region", ["us-east-1"])[0],
         now=datetime.now(UTC),
     )
-    return _get(parts, f"{path}?{query}" if query else path, headers, timeout, default_port=9000)
+    return _get(parts, path, headers, timeout, default_port=9000)
 
 
 def _get(
@@ -138,6 +136,6 @@ def _hint(text: str) -> str:
         return "check the user name and the password in the address"
     if "could not translate host" in lower or "name or service not known" in lower or "resolve" in lower:
         return "check the host name in the address"
-    if "does not exist" in lower or "nosuchbucket" in lower:
-        return "check the name of the database or bucket in the address"
+    if "does not exist" in lower:
+        return "check the name of the database in the address"
     return "check the address, and that the server is up"

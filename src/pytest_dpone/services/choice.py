@@ -17,6 +17,8 @@ class Choice:
     service: str
     provider: str | None
     reason: str
+    asked: bool = False
+    """If the user named the provider, so that nothing else will do."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +53,14 @@ def choose(name: str, around: Surroundings) -> Choice:
     if not service.implemented:
         return Choice(name, None, f"{name}: {service.no_provider}")
     if absent := around.missing(service.client_modules):
-        return Choice(name, None, f"{name}: {_absent(absent)}; pip install 'pytest-dpone[{service.extra}]'")
+        reason = f"{name}: {_absent(absent)}; pip install 'pytest-dpone[{service.extra}]'"
+        return Choice(name, None, reason, asked=wanted != "auto")
     if wanted == "auto":
         return _automatic(service, around)
     reason = _REASONS[wanted](service, around)
     if reason:
-        return Choice(name, None, f"{name}: {reason} (asked for by name: {wanted})")
-    return Choice(name, wanted, "asked for by name")
+        return Choice(name, None, f"{name}: {reason} (asked for by name: {wanted})", asked=True)
+    return Choice(name, wanted, "asked for by name", asked=True)
 
 
 def needs_docker(name: str, providers: Mapping[str, str], external: frozenset[str]) -> bool:

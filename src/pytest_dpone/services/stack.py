@@ -116,7 +116,7 @@ class Stack:
         return {name: _service_info(name, data) for name, data in answer.items()}
 
     def died(self, name: str) -> str | None:
-        """None while the service is alive or was never started, else how it ended and its last log lines."""
+        """None while the service is alive or was never up, else how it ended and its last log lines."""
         answer = self._ask("died", (name,))[name]
         return None if answer is None else str(answer)
 
@@ -213,6 +213,11 @@ def _check_address(name: str, url: str) -> None:
     if not good:
         # The address may hold a password, so it is not shown.
         raise UsageError(f"the address of {name} can't be read", hint=f"its form is {form}")
+    if parts.path.strip("/") and not service.database:
+        raise UsageError(
+            f"the address of {name} names a database or bucket",
+            hint=f"leave it out, a run makes its own: the form is {form}",
+        )
 
 
 def _start_supervisor(held: lease.Lease, settings: StackSettings) -> subprocess.Popen[bytes]:

@@ -248,7 +248,8 @@ class Supervisor:
         if service is None:
             return None
         service.poll()
-        return service.error.fact if service.error is not None else None
+        # One that never came up has not died: `ensure` tells why it failed.
+        return service.error.fact if service.error is not None and service.info is not None else None
 
     def _note_owner(self) -> None:
         """Write down all that is ours now, for whoever finds this directory after us."""

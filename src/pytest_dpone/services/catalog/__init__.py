@@ -12,8 +12,8 @@ __all__ = ["Catalog", "Commit", "Fingerprint", "open_catalog"]
 def open_catalog(info: ServiceInfo, *, bucket: str) -> Catalog:
     """A catalog for the service `info`, with connections of its own: for one thread at a time.
 
-    `bucket` is the run's S3 bucket; other services don't use it. Raises `UsageError` for a service without a catalog
-    and `MissingExtra` when its client library isn't installed.
+    `bucket` is the case's own S3 bucket, created when it is missing and deleted when it is empty; other services don't
+    use it. Raises `UsageError` for a service without a catalog and `MissingExtra` when its client isn't installed.
     """
     if info.record.name == "postgres":
         from .postgres import PostgresCatalog

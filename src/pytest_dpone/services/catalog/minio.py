@@ -32,7 +32,7 @@ Result = TypeVar("Result")
 
 
 class MinioCatalog:
-    """`Catalog` on a key prefix per namespace inside of one bucket, which belongs to the run."""
+    """`Catalog` on a key prefix per namespace inside of one bucket, which belongs to the case."""
 
     family = "minio"
 
@@ -121,12 +121,9 @@ class MinioCatalog:
         return None
 
     def close(self, namespace: str) -> None:
-        """Delete the objects below `{namespace}/`, and nothing else."""
+        """Delete the objects below the prefix, and the bucket with the last of them."""
         self._bucket.delete(self._bucket.keys(_prefix(namespace)))
-
-    def drop_bucket(self) -> bool:
-        """Delete the run's bucket at the end of the run, if it is empty; False if it holds something."""
-        return self._bucket.drop()
+        self._bucket.drop()
 
     def disconnect(self) -> None:
         """Close the client; a later call opens a new one."""

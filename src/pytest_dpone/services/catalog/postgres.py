@@ -146,7 +146,6 @@ class PostgresCatalog:
         from psycopg import errors, sql
 
         connection = self._connect()
-        connection.execute("SET lock_timeout TO '60s'")
         left: list[tuple[str, str]] = []
         while found := connection.execute(_OBJECTS, {"namespace": namespace}).fetchall():
             if found == left:
@@ -163,7 +162,6 @@ class PostgresCatalog:
                 except errors.DependentObjectsStillExist:
                     continue
         self._execute("DROP SCHEMA IF EXISTS {}", (namespace,))
-        connection.execute("RESET lock_timeout")
 
     def disconnect(self) -> None:
         """Close the connection; a later call opens a new one."""
