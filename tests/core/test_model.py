@@ -6,11 +6,14 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from pytest_dpone.core.model import ActName, ActRecord, Case, CaseRecord, Check, DiffReport, NotRun, Strategy, Verdict
-from pytest_dpone.core.wire import Endpoint, Job, RunFacts, ServiceInfo, redact, scrub
+from pytest_dpone.core.secrets import Scrubber, redact
+from pytest_dpone.core.wire import Endpoint, Job, RunFacts, ServiceInfo, scrub
 from pytest_dpone.errors import MissingExtra, UsageError, require
 
 CASE = Case("postgres", "clickhouse", Strategy.INCREMENTAL_MERGE)
-GREEN = ActRecord(name=ActName.LOAD, passed=True, checks=(Check(name="rows", passed=True),))
+ROWS = DiffReport(expected_rows=1, actual_rows=1)
+GREEN = ActRecord(name=ActName.LOAD, passed=True, checks=(Check(name="rows", passed=True),), diff=ROWS)
+VACUOUS = ActRecord(name=ActName.LOAD, passed=True, checks=(Check(name="rows", passed=True),))
 RED = ActRecord(name=ActName.CHANGE, passed=False, checks=(Check(name="rows", passed=False),))
 
 
@@ -31,6 +34,7 @@ def test_a_record_round_trips_as_json() -> None:
     [
         (Verdict.PASSED, {}, "passed without a single check"),
         (Verdict.PASSED, {"acts": (ActRecord(name=ActName.LOAD, passed=True),)}, "passed without a single check"),
+        (Verdict.PASSED, {"acts": (VACUOUS,)}, "passed without comparing a single row"),
         (Verdict.PASSED, {"acts": (GREEN, RED)}, "passed beside red checks: change.rows, change"),
         (Verdict.NOT_RUN, {}, "a reason belongs to not_run"),
         (Verdict.FAILED, {"reason": NotRun.CRASHED}, "a reason belongs to not_run"),
@@ -94,11 +98,17 @@ def test_a_job_shows_its_secrets_to_the_engine_only() -> None:
     assert Job.model_validate_json(job().to_json()).source.url.get_secret_value() == "postgresql://u:canary@h/d"
 
 
-def test_a_service_info_shows_its_secret_on_the_socket_only() -> None:
+def test_a_service_info_shows_no_secret() -> None:
     record = {"name": "postgres", "provider": "external", "product": "PostgreSQL", "version": "18", "fidelity": "real"}
     info = ServiceInfo.model_validate({"record": record, "url": "postgresql://u:canary@h/d"})
-    assert "canary" not in repr(info) + info.model_dump_json()
-    assert ServiceInfo.model_validate_json(info.to_json()) == info
+    assert "canary" not in repr(info) + str(info) + info.model_dump_json()
+
+
+def test_secrets_in_parameters_and_broken_addresses_are_masked() -> None:
+    scrub_all = Scrubber(["postgresql://h/d?user=u&password=canary-1&sslmode=require", "http://[broken:canary-2@h"])
+    assert scrub_all("canary-1 u require") == "*** u require"
+    assert scrub_all("at http://[broken:canary-2@h") == "at ***"
+    assert Scrubber(["postgresql://u:ab@h/d"])("about") == "about", "two letters are no secret worth tearing words for"
 
 
 def test_facts_are_never_negative() -> None:

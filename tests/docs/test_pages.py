@@ -243,7 +243,7 @@ def record_of(case: Case, engine: NativeEngine) -> CaseRecord:
     if support.status != "supported":
         return CaseRecord.of(case, Verdict.NOT_RUN, reason=NotRun.NOT_IMPLEMENTED, detail=support.reason)
     check = Check(name="rows", passed=True)
-    act = ActRecord(name=ActName.LOAD, passed=True, checks=(check,))
+    act = ActRecord(name=ActName.LOAD, passed=True, checks=(check,), diff=DiffReport(expected_rows=1, actual_rows=1))
     services = {
         "postgres": ("PostgreSQL", "18.6", "real", ""),
         "clickhouse": ("ClickHouse", "26.9.2.1", "engine", clickhouse.EMULATED),

@@ -74,7 +74,8 @@ def certify(case, *, engine, registry, services, settings, on_act=None):
     green = what != "fail" or engine.name == "mine"
     sample = RowDifference(kind="changed", key={"id": "7"}, columns={"am\\x1bount": ("1.50", "1.5")})
     load = ActRecord(name="load", passed=True, rows=settings.rows, engine_seconds=0.25,
-                     checks=(Check(name="rows", passed=True, expected=3, actual=3),))
+                     checks=(Check(name="rows", passed=True, expected=3, actual=3),),
+                     diff=DiffReport(expected_rows=3, actual_rows=3))
     change = ActRecord(
         name="change", passed=green, rows=settings.rows, checks=(Check(name="rows", passed=green, detail="differ"),),
         diff=None if green else DiffReport(expected_rows=10, actual_rows=9, missing=1, changed=1, samples=(sample,)),

@@ -25,6 +25,7 @@ LOAD = ActRecord(
     engine_seconds=1.5,
     harness_seconds=0.25,
     checks=(Check(name="rows", passed=True), Check(name="schema", passed=True)),
+    diff=DiffReport(expected_rows=25000, actual_rows=25000),
 )
 DIFF = DiffReport(
     expected_rows=10,

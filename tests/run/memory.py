@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -113,6 +114,8 @@ class MemoryEngine:
         rows = self.extract(job)
         self.refuse(rows)
         before = self.state.get(job.state_table, "")
+        if job.strategy is Strategy.FULL_REFRESH:
+            time.sleep(0.02)  # a mover takes some time, and the polling reader needs it
         facts = self.apply(job, rows)
         self.commit_state(job, rows)
         return facts.model_copy(update={"state_before": before, "state_after": self.state.get(job.state_table, "")})

@@ -14,6 +14,7 @@ from pytest_dpone.core.model import (
     Case,
     CaseRecord,
     Check,
+    DiffReport,
     NotRun,
     ServiceRecord,
     Strategy,
@@ -80,7 +81,7 @@ def verdict(monkeypatch: pytest.MonkeyPatch) -> list[Verdict]:
     wanted = [Verdict.PASSED]
 
     def certify(case: Case, *, services: Mapping[str, ServiceInfo], **_: object) -> CaseRecord:
-        acts = (ActRecord(name=ActName.LOAD, passed=True, checks=(Check(name="rows", passed=True),)),)
+        acts = (ActRecord(name=ActName.LOAD, passed=True, checks=(Check(name="rows", passed=True),), diff=DiffReport(expected_rows=1, actual_rows=1)),)
         records = tuple(info.record for info in services.values())
         return CaseRecord.of(case, wanted[0], acts=acts, services=records, detail="as played")
 

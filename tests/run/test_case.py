@@ -262,6 +262,15 @@ def test_a_reader_that_sees_no_table_is_told(world: World) -> None:
     assert "a reader saw None" in world.certify(Strategy.FULL_REFRESH).detail
 
 
+def test_a_reader_that_never_looked_while_the_engine_ran_is_not_a_pass(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(poll.Poll, "meanwhile", property(lambda self: 0))
+    record = world.certify(Strategy.FULL_REFRESH)
+    assert red(record) == ["change.swap"]
+    assert "did not get a look in" in record.detail
+
+
 def test_a_reader_that_fails_is_not_a_pass(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(info: object, *, bucket: str) -> object:
         raise OSError(f"no way in with {memory.SECRET}")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_dpone.core.model import ActName, ActRecord, Case, CaseRecord, Check, NotRun, Strategy, Verdict
+from pytest_dpone.core.model import ActName, ActRecord, Case, CaseRecord, Check, DiffReport, NotRun, Strategy, Verdict
 from pytest_dpone.core.registry import Family, Registry
 from pytest_dpone.errors import ArtifactError, UsageError
 from pytest_dpone.run import publication
@@ -15,7 +15,7 @@ from pytest_dpone.run.certification import Certification
 from pytest_dpone.run.plan import Plan, make_plan, services_of
 from pytest_dpone.run.publication import Identity, Publication
 
-ACTS = (ActRecord(name=ActName.LOAD, passed=True, checks=(Check(name="rows", passed=True),)),)
+ACTS = (ActRecord(name=ActName.LOAD, passed=True, checks=(Check(name="rows", passed=True),), diff=DiffReport(expected_rows=1, actual_rows=1)),)
 
 
 @pytest.fixture

@@ -63,7 +63,7 @@ NO_ENGINES = [
 ]
 
 
-@pytest.mark.parametrize(("engine", "told"), NO_ENGINES, ids=str)
+@pytest.mark.parametrize(("engine", "told"), NO_ENGINES, ids=[told for _, told in NO_ENGINES])
 def test_what_is_no_engine_is_refused(engine: object, told: str) -> None:
     with pytest.raises(EngineFailed, match=told):
         check_engine(engine)

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from pytest_dpone.core.secrets import Scrubber
 from pytest_dpone.errors import ServiceFailed
 from pytest_dpone.services.keeper import Ready, Spec, Wire, exit_text, last_lines, wait_until
 from pytest_dpone.services.kept import Kept
 from pytest_dpone.services.life import boot_id, reachable_by_all, service_owner, start_ticks
-from pytest_dpone.services.scrub import Scrubber
 
 SPEC = Spec(service="s", run_id="r", data="/d", log="/l", user="u", password="p", timeout=1.0)
 

@@ -7,9 +7,9 @@ import json
 import pytest
 from pydantic import SecretStr
 
+from pytest_dpone.core.secrets import Scrubber
 from pytest_dpone.errors import ServiceFailed, UsageError
 from pytest_dpone.services.life import children_environ
-from pytest_dpone.services.scrub import Scrubber
 from pytest_dpone.services.stack import Stack, StackSettings, external_from_environ
 from pytest_dpone.services.supervisor import Settings
 
@@ -132,7 +132,7 @@ def test_scrubber_takes_out_every_spelling() -> None:
     scrub = Scrubber(["postgresql://user:p%40ss%2F1@h/d?sslpassword=inner-one"])
     scrub.add("generated")
     text = "postgresql://user:p%40ss%2F1@h/d?sslpassword=inner-one p@ss/1 p%40ss%2F1 inner-one generated user"
-    assert scrub(text) == "*** *** *** *** *** user"
+    assert scrub(text) == "postgresql://user:***@h/d?sslpassword=*** *** *** *** *** user"
 
 
 def test_nobody_answers() -> None:

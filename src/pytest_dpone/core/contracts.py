@@ -64,7 +64,7 @@ def _postgres() -> Iterator[Contract]:
     yield Contract("postgres", "decimal", native=("numeric({p},{s})", "numeric"))
     yield Contract("postgres", "text", native=text)
     yield Contract(
-        "postgres", "text", "rejected", feature="nul", error=r"(?i)0x00|NUL|null (byte|character)", note="NUL byte"
+        "postgres", "text", "rejected", feature="nul", error=r"0x00|\bNUL\b|(?i:null (byte|character))", note="NUL byte"
     )
     yield Contract("postgres", "binary", native=("bytea",))
     yield Contract("postgres", "date", native=("date",))
@@ -78,7 +78,7 @@ def _postgres() -> Iterator[Contract]:
 
 
 def _clickhouse() -> Iterator[Contract]:
-    range_error = r"(?i)out of (allowed )?(the )?range|OUT_OF_RANGE"
+    range_error = r"(?i)\b(value|date|time)\w*\b.* out of .*range|OUT_OF_RANGE"
     yield Contract("clickhouse", "bool", native=("Bool", "UInt8"))
     yield from _integers("clickhouse", ("Int16", "Int32", "Int64"))
     yield Contract("clickhouse", "uint64", native=("UInt64",))
@@ -158,6 +158,11 @@ class Contracts:
                 f"{family} has no native type for {kind}", hint="the dataset leaves such columns out for this source"
             )
         return _spell(found.native[0], kind)
+
+    def losses(self, family: str, kind: str) -> list[str]:
+        """The rules that `family` applies to values of `kind`, of all features."""
+        plain = "decimal" if decimal_of(kind) else kind
+        return [r.rule for r in self.rows if (r.family, r.kind, r.how) == (family, plain, "lossy")]
 
     def holds(self, family: str, kind: str, feature: str) -> bool:
         """If a table of `family` can hold such a value as it is: neither rejected nor changed."""

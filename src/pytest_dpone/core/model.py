@@ -45,6 +45,11 @@ class NotRun(StrEnum):
     SERVICE_DIED = "service died"
     NOT_IMPLEMENTED = "not implemented yet"
 
+    @property
+    def tolerated(self) -> bool:
+        """If a feature branch may live with it: `local_live` accepts it, a release profile does not (DESIGN §8)."""
+        return self in (NotRun.UNAVAILABLE, NotRun.NOT_IMPLEMENTED)
+
 
 class ActName(StrEnum):
     """The acts of a case, in playing order (DESIGN §3)."""
@@ -197,6 +202,8 @@ class CaseRecord(Frozen):
         if self.verdict is Verdict.PASSED:
             if not any(act.checks for act in self.acts):
                 raise ValueError(f"{self.case_id}: passed without a single check")
+            if not any(act.diff is not None and act.diff.expected_rows for act in self.acts):
+                raise ValueError(f"{self.case_id}: passed without comparing a single row")
             red = [f"{a.name}.{c.name}" for a in self.acts for c in a.checks if not c.passed]
             red += [a.name for a in self.acts if not a.passed]
             if red:

@@ -175,9 +175,4 @@ def _as_declared(batch: pa.RecordBatch, dataset: Dataset) -> pa.RecordBatch:
 
 def rules_for(dataset: Dataset, kind: str) -> list[str]:
     """The names of the declared losses that a value of `kind` meets on its way, source first."""
-    return [
-        row.rule
-        for family in (dataset.source, dataset.sink)
-        for row in dataset.contracts.rows
-        if row.family == family and row.kind == kind and row.how == "lossy"
-    ]
+    return [rule for family in (dataset.source, dataset.sink) for rule in dataset.contracts.losses(family, kind)]

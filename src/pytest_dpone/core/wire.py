@@ -5,33 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from typing import Literal, Protocol
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from pydantic import Field, SecretStr
 
 from .model import Case, Frozen, Scalar, ServiceRecord, Strategy
-
-
-def redact(url: str) -> str:
-    """`url` without its user name, password and query: safe for logs and errors."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if ":" in host:
-        host = f"[{host}]"
-    if parts.port:
-        host = f"{host}:{parts.port}"
-    return urlunsplit((parts.scheme, host, parts.path, "", ""))
+from .secrets import Scrubber
 
 
 def scrub(text: str, urls: Iterable[SecretStr]) -> str:
     """`text` with every password, key and secret of `urls` masked, in the forms in which an address may spell them."""
-    for url in urls:
-        parts = urlsplit(url.get_secret_value())
-        for secret in (parts.password, parts.username if parts.scheme.startswith("s3") else None):
-            if secret:
-                for form in {secret, unquote(secret), quote(unquote(secret), safe="")}:
-                    text = text.replace(form, "***")
-    return text
+    return Scrubber(url.get_secret_value() for url in urls)(text)
 
 
 class Endpoint(Frozen):
@@ -133,9 +116,3 @@ class ServiceInfo(Frozen):
     url: SecretStr
     log: str = ""
     """Path of the log file, or empty."""
-
-    def to_json(self) -> str:
-        """JSON with the secret in clear, for the socket between supervisor and workers only."""
-        data = json.loads(self.model_dump_json())
-        data["url"] = self.url.get_secret_value()
-        return json.dumps(data, ensure_ascii=False)

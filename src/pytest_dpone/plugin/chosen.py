@@ -110,6 +110,12 @@ def _check_together(options: Options) -> None:
             f"--dpone-delete-ratio {options.delete_ratio} is more than --dpone-change-ratio {options.change_ratio}\n"
             "hint: deletes are a part of the rows that change; raise the one or lower the other"
         )
+    if options.profile == "real_local" and not (options.change_ratio > options.delete_ratio > 0):
+        raise pytest.UsageError(
+            f"--dpone-change-ratio {options.change_ratio} with --dpone-delete-ratio {options.delete_ratio} leaves out "
+            "deletes, or inserts and updates: too little for the profile real_local\n"
+            "hint: raise the ratios, such as 0.2 and 0.05, or use the profile local_live"
+        )
     if options.dataset != "standard" and options.profile == "real_local":
         raise pytest.UsageError(
             f"--dpone-dataset={options.dataset} proves too little for the profile real_local\n"

@@ -114,12 +114,12 @@ def running_service(request: pytest.FixtureRequest, name: str) -> ServiceInfo:
 def judge(record: CaseRecord) -> None:
     """Skip or fail the running test as the record says; returns for a record that passed."""
     __tracebackhide__ = True
-    from ..core.model import NotRun, Verdict
+    from ..core.model import Verdict
     from ..report.escape import visible
     from ..report.terminal import failure_lines
 
     if record.verdict is Verdict.PASSED:
         return
-    if record.reason in (NotRun.NOT_IMPLEMENTED, NotRun.UNAVAILABLE):
+    if record.reason is not None and record.reason.tolerated:
         pytest.skip(f"{record.reason}: {visible(record.detail)}")
     pytest.fail("\n".join(line.text for line in failure_lines(record)), pytrace=False)

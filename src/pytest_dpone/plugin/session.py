@@ -78,6 +78,10 @@ class DponeSession:
                 profile=self.activity.profile,
                 keep=options.keep,
                 engine=options.engine,
+                rerun_options=(
+                    *(f"--dpone-services={service}={provider}" for service, provider in options.services),
+                    *(f"--dpone-image={service}={image}" for service, image in options.image),
+                ),
             )
 
     @cached_property

@@ -107,6 +107,7 @@ def rerun_command(case: Case, settings: RunSettings) -> str:
         words.append(f"--dpone-batch-rows={settings.batch_rows}")
     if settings.engine != RunSettings.model_fields["engine"].default:
         words.append(f"--dpone-engine={settings.engine}")
+    words += settings.rerun_options
     return shlex.join(words)
 
 

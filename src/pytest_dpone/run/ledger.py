@@ -51,5 +51,4 @@ class Ledger:
 
 def _badness(record: CaseRecord) -> tuple[int, bool]:
     # Among records that did not run, one that a profile may tolerate gives way to one that it may not.
-    tolerable = record.reason in (NotRun.UNAVAILABLE, NotRun.NOT_IMPLEMENTED)
-    return _WORST[record.verdict], record.verdict is Verdict.NOT_RUN and not tolerable
+    return _WORST[record.verdict], record.reason is not None and not record.reason.tolerated

@@ -14,7 +14,8 @@ from .stage import Stage
 class Poll:
     """Polls from its own connection in its own thread, from before the engine starts until after it ends.
 
-    `seen` has each distinct state, None for "there is no such table"; `error` tells why the reader could not read.
+    `seen` has each distinct state, None for "there is no such table"; `count` is how often the reader looked,
+    `meanwhile` how often from the first look to the last, both excluded; `error` tells why it could not read.
     """
 
     stage: Stage
@@ -26,15 +27,11 @@ class Poll:
     _first: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
-    @classmethod
-    def of(cls, stage: Stage, table: str) -> Poll:
-        """A poll of the sink's `table`."""
-        return cls(stage, table)
-
     def __enter__(self) -> Poll:
         self._thread = threading.Thread(target=self._work, name="dpone-poll", daemon=True)
         self._thread.start()
-        self._first.wait(timeout=30)
+        if not self._first.wait(timeout=30):
+            self.error = "the polling reader got no answer in 30 s, before the engine had started"
         return self
 
     def __exit__(
@@ -45,6 +42,11 @@ class Poll:
             self._thread.join(timeout=30)
             if self._thread.is_alive():
                 self.error = self.error or "the polling reader was still blocked 30 s after the engine had ended"
+
+    @property
+    def meanwhile(self) -> int:
+        """Looks while the engine ran."""
+        return max(0, self.count - 2)
 
     def _work(self) -> None:
         try:

@@ -32,6 +32,8 @@ class RunSettings(Frozen):
     keep: Literal["never", "failed", "always"] = "never"
     engine: str = "native"
     """The name under which the engine was asked for; a fixture may have put another one in its place."""
+    rerun_options: tuple[str, ...] = ()
+    """Further options of this run without which a case would not be played the same way again."""
 
     @model_validator(mode="after")
     def _deletes_are_changes(self) -> RunSettings:

@@ -16,8 +16,9 @@ from ..core.diff import compare, visible
 from ..core.kinds import TableSchema
 from ..core.model import ActName, Case, Check, DiffReport
 from ..core.oracle import Expectation
-from ..core.registry import Registry
+from ..core.registry import Family, Registry
 from ..core.wire import Job, ServiceInfo, scrub
+from ..errors import UsageError
 from ..services.catalog import Catalog, Fingerprint, open_catalog
 from .settings import RunSettings
 
@@ -129,6 +130,16 @@ def _positions(new: pa.RecordBatch, old: pa.RecordBatch) -> pa.Array:
     return pc.index_in(new.column("id"), old.column("id"))
 
 
+def _service_behind(family: Family) -> str:
+    """The service that holds a family's tables: the first one that it needs."""
+    if not family.services:
+        raise UsageError(
+            f"the harness can't seed or read the family {family.name!r} yet: it names no service",
+            hint="certify a family that has one of the services postgres, clickhouse or minio",
+        )
+    return family.services[0]
+
+
 @contextmanager
 def stage_for(
     case: Case,
@@ -140,7 +151,7 @@ def stage_for(
     """Open both catalogs, with a namespace each; disconnect at the end. `tear_down` removes the namespaces."""
     from ..core.contracts import default_contracts
 
-    names = {family: registry.families[family].services[0] for family in (case.source, case.sink)}
+    names = {family: _service_behind(registry.families[family]) for family in (case.source, case.sink)}
     token = f"dpone_{settings.run_id.replace('-', '_')}_{secrets.token_hex(4)}"
     dataset = Dataset(settings.dataset_spec(), source=case.source, sink=case.sink, contracts=default_contracts())
     bucket = token.replace("_", "-")

@@ -9,9 +9,6 @@ from dataclasses import dataclass
 from ..core.model import CaseRecord, NotRun, Verdict
 from ..errors import UsageError
 
-TOLERATED = (NotRun.NOT_IMPLEMENTED, NotRun.UNAVAILABLE)
-"""Reasons for not running that `local_live` accepts (DESIGN §8)."""
-
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -44,7 +41,7 @@ def blockers_of(record: CaseRecord) -> tuple[str, ...]:
 
 
 def _local(records: Sequence[CaseRecord], matrix_size: int, extra: tuple[str, ...]) -> Decision:
-    red = [code for r in records if r.reason not in TOLERATED for code in blockers_of(r)]
+    red = [code for r in records if not (r.reason and r.reason.tolerated) for code in blockers_of(r)]
     passed = sum(r.verdict is Verdict.PASSED for r in records)
     if not passed:
         red.append("scope.nothing_passed")
@@ -80,8 +77,8 @@ def _counts(records: Sequence[CaseRecord], matrix_size: int) -> str:
     parts = [f"{passed} of {planned} passed"]
     if failed := words.pop("failed", 0):
         parts.append(f"{failed} failed")
-    order = [str(reason) for reason in (*TOLERATED, *NotRun)]
-    parts += [f"{words[word]} {word}" for word in dict.fromkeys(order) if words[word]]
+    order = sorted(NotRun, key=lambda reason: not reason.tolerated)
+    parts += [f"{words[reason]} {reason}" for reason in order if words[reason]]
     return "; ".join(parts)
 
 

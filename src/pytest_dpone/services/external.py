@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from ..core.wire import redact
+from ..core.secrets import redact
 from ..errors import ServiceFailed
 from .ask import ask
 from .keeper import Ready, Spec, Wire, run

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from ..core.secrets import Scrubber
 from ..errors import ServiceFailed
 from .keeper import Spec, exit_text, last_lines
 from .lease import OwnedProcess
 from .life import children_environ, start_ticks
-from .scrub import Scrubber
 from .table import SERVICES
 
 _MARGIN = 10.0

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..core.secrets import Scrubber
 from ..errors import DponeError, ServiceUnavailable
 from .choice import Choice, Surroundings, choose, needs_docker
 from .keeper import Spec
@@ -26,7 +27,6 @@ from .kept import Kept, start_keeper, stop_all
 from .lease import OwnedProcess, Owner, remove_tree, write_owner
 from .life import boot_id, service_owner, start_ticks
 from .lookup import DockerLookup
-from .scrub import Scrubber
 from .table import SERVICES, docker_may_answer
 
 _TICK = 0.25

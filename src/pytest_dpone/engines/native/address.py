@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from ...core.wire import Endpoint, redact, scrub
+from ...core.secrets import redact
+from ...core.wire import Endpoint, scrub
 from ...errors import DponeError, EngineFailed, UsageError
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from ...core.wire import redact
+from ...core.secrets import redact
 from ...errors import UsageError
 
 

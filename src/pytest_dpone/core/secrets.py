@@ -1,0 +1,56 @@
+"""The secrets of addresses: how they may be spelled, and text without them. Standard library only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
+
+_SHORTEST = 3
+"""Characters: replacing shorter secrets would tear words apart, and they protect nothing."""
+_TELLING = ("pass", "secret", "token", "key")
+
+
+def redact(url: str) -> str:
+    """`url` without its user name, password and query: safe for logs and errors."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if ":" in host:
+        host = f"[{host}]"
+    if parts.port:
+        host = f"{host}:{parts.port}"
+    return urlunsplit((parts.scheme, host, parts.path, "", ""))
+
+
+class Scrubber:
+    """Knows secrets and replaces them with `***`."""
+
+    def __init__(self, urls: Iterable[str] = ()) -> None:
+        """`urls` are addresses whose passwords, S3 keys and telling parameters are secret."""
+        self._secrets: set[str] = set()
+        for url in urls:
+            self.add_url(url)
+
+    def add(self, secret: str) -> None:
+        """Learn one secret, as written, decoded and percent-encoded."""
+        for form in (secret, unquote(secret), quote(unquote(secret), safe="")):
+            if len(form) >= _SHORTEST:
+                self._secrets.add(form)
+
+    def add_url(self, url: str) -> None:
+        """Learn the secrets of an address. One that can't be taken apart is a secret as a whole."""
+        try:
+            parts = urlsplit(url)
+            values = [parts.password, parts.username if parts.scheme.startswith("s3") else None]
+            query = parse_qsl(parts.query)
+        except ValueError:
+            self.add(url)
+            return
+        values += [value for name, value in query if any(word in name.lower() for word in _TELLING)]
+        for value in values:
+            self.add(value or "")
+
+    def __call__(self, text: str) -> str:
+        """`text` without any secret."""
+        for secret in sorted(self._secrets, key=len, reverse=True):
+            text = text.replace(secret, "***")
+        return text

@@ -1,0 +1,120 @@
+"""Strict JSON: what two readers could read in two ways, or no reader can judge, is an error that names the culprit."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+
+MAX_DEPTH = 64
+"""Objects and arrays inside of each other."""
+LIMIT = 1e300
+"""Numbers beyond it are no measurements, and arithmetic with them would leave the finite ones."""
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+class NotStrict(ValueError):
+    """The text is not strict JSON; the message says what and where, in one line."""
+
+
+def parse(data: bytes) -> object:
+    """The value that `data` holds as UTF-8. Raises `NotStrict`.
+
+    Refused: duplicate keys, NaN, Infinity, numbers that overflow, a byte order mark, bytes that are not UTF-8, lone
+    surrogates, more than `MAX_DEPTH` levels.
+    """
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise NotStrict(f"byte {error.start} is not UTF-8") from None
+    if text.startswith("\ufeff"):
+        raise NotStrict("it begins with a byte order mark")
+    try:
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_constant, parse_float=_finite)
+    except RecursionError:
+        raise NotStrict(f"it is nested deeper than {MAX_DEPTH} levels") from None
+    except json.JSONDecodeError as error:
+        raise NotStrict(f"{error.msg} at line {error.lineno}, column {error.colno}") from None
+    except NotStrict:
+        raise
+    except ValueError as error:
+        # Python refuses whole numbers of thousands of digits.
+        raise NotStrict(str(error).split(";")[0]) from None
+    _walk(value, escapes=_SURROGATE.search(text) is not None)
+    return value
+
+
+def parse_object(data: bytes) -> dict[str, object]:
+    """The object that `data` holds. Raises `NotStrict`, also for any other value."""
+    value = parse(data)
+    if not isinstance(value, dict):
+        raise NotStrict(f"it holds {kind_of(value)}, not an object")
+    return value
+
+
+def number(value: object) -> int | float:
+    """`value` if it is a finite number within ±`LIMIT`. Raises `NotStrict`; a boolean or a text is no number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise NotStrict(f"is {kind_of(value)}, not a number")
+    if not _within(value):
+        raise NotStrict("is no number that can be measured")
+    return value
+
+
+def kind_of(value: object) -> str:
+    """What a JSON value is, in words: `a text`, `a boolean`."""
+    if value is None:
+        return "null"
+    names = {bool: "a boolean", int: "a number", float: "a number", str: "a text", list: "an array", dict: "an object"}
+    return names.get(type(value), type(value).__name__)
+
+
+def _within(value: int | float) -> bool:
+    return math.isfinite(value) and abs(value) <= LIMIT if isinstance(value, float) else abs(value) <= 10**300
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        name = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise NotStrict(f"the key {name!r} occurs twice")
+    return found
+
+
+def _constant(name: str) -> object:
+    raise NotStrict(f"{name} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise NotStrict(f"the number {text[:40]} overflows")
+    return value
+
+
+def _walk(value: object, *, escapes: bool) -> None:
+    """Refuse depth and, only if `escapes` says that there may be any, lone surrogates."""
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        below: list[object] = []
+        for item in level:
+            if isinstance(item, dict):
+                below += item.values()
+                below += item if escapes else ()
+            elif isinstance(item, list):
+                below += item
+            elif escapes and isinstance(item, str):
+                _whole(item)
+        if not below:
+            return
+        level = below
+    raise NotStrict(f"it is nested deeper than {MAX_DEPTH} levels")
+
+
+def _whole(text: str) -> None:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise NotStrict(f"the text {text[:40]!r} holds half of a surrogate pair") from None
