@@ -5,7 +5,7 @@ EXTRAS := embedded,docker,xdist
 ROWS ?= 1000
 WORKERS ?= 2
 
-.PHONY: certify test unit real selfcheck lint types format bench clean help
+.PHONY: certify test unit real selfcheck cover lint types format bench clean help
 
 help:                ## List the targets
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -24,6 +24,10 @@ real: $(VENV)/.dev   ## Run the tests that need services
 
 selfcheck: $(VENV)/.run ## Break the reference engine in many ways; each break must be seen
 	$(BIN)/pytest --dpone-selfcheck -n $(WORKERS)
+
+cover: $(VENV)/.dev  ## Every branch of core/ is tested
+	$(BIN)/coverage run --branch --source=src/pytest_dpone/core -m pytest -q -p no:cacheprovider tests/core tests/run
+	$(BIN)/coverage report --show-missing --fail-under=100
 
 lint: $(VENV)/.dev   ## ruff, import-linter
 	$(BIN)/ruff check .

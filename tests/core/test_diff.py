@@ -187,3 +187,13 @@ def test_numbers_that_differ(one: str, other: str) -> None:
 def test_what_is_not_json_raises(text: str) -> None:
     with pytest.raises(ValueError):
         canonical_json(text)
+
+
+def test_empty_batches_are_no_rows() -> None:
+    def stream():  # type: ignore[no-untyped-def]
+        empty = pa.RecordBatch.from_pylist([], schema=SCHEMA)
+        yield empty
+        yield from batches([(1, "a")], 1)
+        yield empty
+
+    assert compare(stream(), stream(), fields=FIELDS, identity=("id",)).equal

@@ -132,3 +132,10 @@ def test_which_strategies_need_reconciliation() -> None:
 def test_a_strategy_without_an_expectation_is_an_error() -> None:
     with pytest.raises(KeyError):
         expect(dataset(), Strategy.SCD2, ActName.CHANGE)
+
+
+def test_a_range_of_keys_without_expected_rows_gives_no_batch() -> None:
+    data = dataset(batch_rows=1)
+    found = list(expect(data, Strategy.INCREMENTAL_APPEND, ActName.CHANGE).batches())
+    assert all(batch.num_rows for batch in found)
+    assert len(found) < data.spec.rows_before + data.counts.inserted, "new rows that came late are not expected"

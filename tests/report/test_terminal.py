@@ -15,7 +15,7 @@ from pytest_dpone.core.model import (
     Strategy,
     Verdict,
 )
-from pytest_dpone.report.terminal import act_lines, case_line, failure_lines, summary_lines
+from pytest_dpone.report.terminal import act_lines, failure_lines, summary_lines
 
 HOSTILE = "a\x1b[2J\nFAKE: PASSED"
 LOAD = ActRecord(
@@ -78,13 +78,6 @@ def failed(strategy: Strategy = Strategy.CDC, detail: str = "act change, check r
 
 def text(lines: object) -> list[str]:
     return [line.text for line in lines]  # type: ignore[attr-defined]
-
-
-def test_a_case_in_one_line() -> None:
-    assert case_line(passed("a", "b")).text == "a_to_b__scd2: passed, 25000 rows, 2.0 s"
-    line = case_line(not_run(Strategy.CDC, NotRun.UNAVAILABLE, HOSTILE))
-    assert (line.text, line.tone) == ("a_to_b__cdc: unavailable (a\\x1b[2J\\nFAKE: PASSED)", "yellow")
-    assert case_line(failed()).tone == "red"
 
 
 def test_the_acts_tell_rows_and_durations() -> None:
@@ -197,5 +190,5 @@ def test_every_red_case_has_its_rerun_command_however_many_there_are() -> None:
 
 def test_no_line_holds_a_control_character() -> None:
     records = [failed(detail=HOSTILE), not_run(Strategy.SCD2, NotRun.SKIPPED, HOSTILE)]
-    for line in [*summary_lines(records), *failure_lines(records[1]), case_line(records[1])]:
+    for line in [*summary_lines(records), *failure_lines(records[1])]:
         assert line.text.isprintable()

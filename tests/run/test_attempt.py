@@ -81,7 +81,14 @@ def verdict(monkeypatch: pytest.MonkeyPatch) -> list[Verdict]:
     wanted = [Verdict.PASSED]
 
     def certify(case: Case, *, services: Mapping[str, ServiceInfo], **_: object) -> CaseRecord:
-        acts = (ActRecord(name=ActName.LOAD, passed=True, checks=(Check(name="rows", passed=True),), diff=DiffReport(expected_rows=1, actual_rows=1)),)
+        acts = (
+            ActRecord(
+                name=ActName.LOAD,
+                passed=True,
+                checks=(Check(name="rows", passed=True),),
+                diff=DiffReport(expected_rows=1, actual_rows=1),
+            ),
+        )
         records = tuple(info.record for info in services.values())
         return CaseRecord.of(case, wanted[0], acts=acts, services=records, detail="as played")
 

@@ -317,6 +317,9 @@ def test_a_clean_up_that_fails_is_red(world: World) -> None:
     record = world.certify(Strategy.FULL_REFRESH)
     assert record.verdict is Verdict.FAILED
     assert "the clean-up left something behind" in record.detail and "still in use" in record.detail
+    broken_put(world, lambda rows: rows.slice(1))
+    record = world.certify(Strategy.FULL_REFRESH)
+    assert record.detail.startswith("act load, check rows: 1 missing; the clean-up left something behind: ")
 
 
 @pytest.mark.parametrize(

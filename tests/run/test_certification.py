@@ -15,7 +15,14 @@ from pytest_dpone.run.certification import Certification
 from pytest_dpone.run.plan import Plan, make_plan, services_of
 from pytest_dpone.run.publication import Identity, Publication
 
-ACTS = (ActRecord(name=ActName.LOAD, passed=True, checks=(Check(name="rows", passed=True),), diff=DiffReport(expected_rows=1, actual_rows=1)),)
+ACTS = (
+    ActRecord(
+        name=ActName.LOAD,
+        passed=True,
+        checks=(Check(name="rows", passed=True),),
+        diff=DiffReport(expected_rows=1, actual_rows=1),
+    ),
+)
 
 
 @pytest.fixture

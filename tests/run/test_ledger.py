@@ -8,7 +8,14 @@ from pytest_dpone.core.model import ActName, ActRecord, Case, CaseRecord, Check,
 from pytest_dpone.run.ledger import Ledger
 
 SCOPE = tuple(Case("alpha", "beta", strategy) for strategy in (Strategy.SCD2, Strategy.CDC, Strategy.REPLACE))
-GREEN = (ActRecord(name=ActName.LOAD, passed=True, checks=(Check(name="rows", passed=True),), diff=DiffReport(expected_rows=1, actual_rows=1)),)
+GREEN = (
+    ActRecord(
+        name=ActName.LOAD,
+        passed=True,
+        checks=(Check(name="rows", passed=True),),
+        diff=DiffReport(expected_rows=1, actual_rows=1),
+    ),
+)
 
 
 def record(case: Case, verdict: Verdict, reason: NotRun | None = None) -> CaseRecord:

@@ -19,7 +19,14 @@ from pytest_dpone.core.model import (
 from pytest_dpone.errors import UsageError
 from pytest_dpone.run.verdict import decide
 
-ACTS = (ActRecord(name=ActName.LOAD, passed=True, checks=(Check(name="rows", passed=True),), diff=DiffReport(expected_rows=1, actual_rows=1)),)
+ACTS = (
+    ActRecord(
+        name=ActName.LOAD,
+        passed=True,
+        checks=(Check(name="rows", passed=True),),
+        diff=DiffReport(expected_rows=1, actual_rows=1),
+    ),
+)
 REAL = ServiceRecord(name="postgres", provider="docker", product="PostgreSQL", version="17.2", fidelity="real")
 MOTO = ServiceRecord(name="minio", provider="embedded", product="moto", version="5", fidelity="emulated")
 

@@ -17,6 +17,7 @@ from pytest_dpone.core.secrets import Scrubber
 from pytest_dpone.errors import ServiceFailed
 from pytest_dpone.services.keeper import Ready, Spec, Wire, exit_text, last_lines, wait_until
 from pytest_dpone.services.kept import Kept
+from pytest_dpone.services.lease import OwnedProcess
 from pytest_dpone.services.life import boot_id, reachable_by_all, service_owner, start_ticks
 
 SPEC = Spec(service="s", run_id="r", data="/d", log="/l", user="u", password="p", timeout=1.0)
@@ -159,6 +160,23 @@ def test_a_keeper_that_hangs_is_ended_at_its_deadline(tmp_path: Path) -> None:
     assert kept.error is not None
     assert kept.error.fact == "s (embedded) was not ready after 1 s"
     assert kept.process.returncode == -signal.SIGTERM
+
+
+def test_a_service_whose_process_is_gone_is_dying_until_the_keeper_tells(tmp_path: Path) -> None:
+    ready = json.dumps({"event": "ready", "info": {"url": "u"}})
+    kept = silent(f"print('''{ready}''', flush=True); import time; time.sleep(60)", tmp_path / "none")
+    kept.hear()
+    assert not kept.dying
+    server = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    kept.processes.append(OwnedProcess(server.pid, start_ticks(server.pid) or 0))
+    assert not kept.dying
+    server.kill()
+    server.wait()
+    assert kept.dying
+    kept.process.kill()
+    hear_all(kept)
+    assert kept.error is not None
+    assert not kept.dying
 
 
 def test_an_external_check_that_is_done_is_not_a_death(tmp_path: Path) -> None:

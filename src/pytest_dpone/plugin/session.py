@@ -75,7 +75,6 @@ class DponeSession:
                 delete_ratio=options.delete_ratio,
                 dataset=options.dataset,
                 **({} if options.batch_rows is None else {"batch_rows": options.batch_rows}),
-                profile=self.activity.profile,
                 keep=options.keep,
                 engine=options.engine,
                 rerun_options=(

@@ -42,15 +42,6 @@ class Line:
     tone: Tone = "plain"
 
 
-def case_line(record: CaseRecord) -> Line:
-    """One case in one line: verdict, id, rows, seconds, and why if it is not green."""
-    if record.verdict is Verdict.PASSED:
-        return Line(f"{record.case_id}: passed, {record.rows} rows, {record.seconds:.1f} s", "green")
-    why = f" ({visible(record.detail)})" if record.detail else ""
-    tone: Tone = "red" if record.reason not in _CELLS else "yellow"
-    return Line(f"{visible(record.case_id)}: {record.reason or record.verdict}{why}", tone)
-
-
 def act_lines(record: CaseRecord) -> list[Line]:
     """One line per act: rows that the sink must hold, the engine's and the harness's seconds, the checks."""
     return [_act_line(act) for act in record.acts]

@@ -52,11 +52,12 @@ def certify(
     except Exception as error:
         problem = f"the harness failed: {_text(error)}"
     problem = _scrubbed(problem, services)
-    passed = not problem and bool(played) and all(act.passed for act in played)
+    causes = [text for text in (_first_red(played), problem) if text]
+    passed = bool(played) and not causes
     return CaseRecord.of(
         case,
         Verdict.PASSED if passed else Verdict.FAILED,
-        detail=problem or ("" if passed else _first_red(played)),
+        detail="; ".join(causes) or ("" if passed else "no act was played"),
         engine=engine.name,
         seed=settings.seed,
         rows=settings.rows,
@@ -151,7 +152,7 @@ def _programme(stage: Stage, engine: Engine) -> list[tuple[ActName, Callable[[ac
 
 
 def _first_red(played: list[ActRecord]) -> str:
-    """The first red act and check in one line."""
+    """The first red act and check in one line; empty if all are green."""
     for act in played:
         if act.error:
             return f"act {act.name}: {act.error}".splitlines()[0]
@@ -159,7 +160,9 @@ def _first_red(played: list[ActRecord]) -> str:
             if not check.passed:
                 told = check.detail or f"expected {check.expected}, got {check.actual}"
                 return f"act {act.name}, check {check.name}: {told}"
-    return "no act was played"
+        if not act.passed:
+            return f"act {act.name}: nothing was checked"
+    return ""
 
 
 def _records(services: Mapping[str, ServiceInfo]) -> tuple[ServiceRecord, ...]:

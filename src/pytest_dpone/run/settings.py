@@ -28,7 +28,6 @@ class RunSettings(Frozen):
     dataset: DatasetKind = "standard"
     batch_rows: int = Field(ge=1, default_factory=lambda known: several_batches(known.get("rows", 1)))
     """Rows of one batch, for the dataset, the engine's job and the comparison."""
-    profile: str = "local_live"
     keep: Literal["never", "failed", "always"] = "never"
     engine: str = "native"
     """The name under which the engine was asked for; a fixture may have put another one in its place."""

@@ -83,9 +83,9 @@ class Stage:
         )
         return compare(expectation.batches(), rows, fields=expectation.fields, identity=expectation.identity)
 
-    def check_schema(self, *, table: str = TABLE) -> Check:
+    def check_schema(self) -> Check:
         """The sink has the expected columns, with types that the contracts accept, and none but the engine's own."""
-        found = self.sink.columns(self.sink_space, table)
+        found = self.sink.columns(self.sink_space, TABLE)
         wrong = [
             f"{visible(f.name)} is {found[f.name]}, not accepted for {f.kind}"
             if f.name in found

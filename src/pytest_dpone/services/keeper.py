@@ -137,9 +137,13 @@ def stay(child: subprocess.Popen[bytes] | None = None, *, ended: Callable[[], st
 
     `ended()` is asked now and then; a text from it ends the wait.
     """
+    watched = [sys.stdin.fileno()]
+    if child is not None and hasattr(os, "pidfd_open"):
+        with contextlib.suppress(OSError):  # an old kernel, or gone already: then the next look finds it
+            watched.append(os.pidfd_open(child.pid))
     while True:
-        readable, _, _ = select.select([sys.stdin], [], [], 0.25)
-        if readable and not sys.stdin.readline():
+        readable, _, _ = select.select(watched, [], [], 0.25)
+        if watched[0] in readable and not sys.stdin.readline():
             raise SystemExit(0)
         if child is not None and child.poll() is not None:
             return exit_text(child.returncode)

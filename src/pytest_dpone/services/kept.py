@@ -77,6 +77,13 @@ class Kept:
         when = "died" if self.info is not None else "ended while it was starting"
         self._fail(f"{when}: {exit_text(status)}", "see its log")
 
+    @property
+    def dying(self) -> bool:
+        """If a process of the service is gone, and the keeper, which knows how that came, has not told it yet."""
+        if self.info is None or self.error is not None or self.provider == "external":
+            return False
+        return any(start_ticks(process.pid) != process.start for process in self.processes)
+
     def look_at_deadline(self, now: float) -> None:
         """Kill a keeper that has neither said ready nor failed in time."""
         if self.info is None and self.error is None and now > self.deadline:

@@ -165,7 +165,8 @@ class Supervisor:
         if client.operation == "ping":
             return {}
         if client.operation == "died":
-            return {name: self._died(name) for name in client.names}
+            ends = {name: self._died(name) for name in client.names}
+            return None if any(self._services[name].dying for name in client.names if name in self._services) else ends
         if not self._decide(client.names):
             return None
         if client.operation == "choose":
