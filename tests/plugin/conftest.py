@@ -71,6 +71,10 @@ def certify(case, *, engine, registry, services, settings, on_act=None):
         os.kill(os.getpid(), signal.SIGKILL)
     if what == "interrupt":
         raise KeyboardInterrupt
+    if what.startswith("SIG"):
+        os.kill(os.getpid(), signal.Signals[what])
+    if what == "surrogate":
+        return CaseRecord.of(case, Verdict.FAILED, detail="half a character: " + chr(0xd800))
     green = what != "fail" or engine.name == "mine"
     sample = RowDifference(kind="changed", key={"id": "7"}, columns={"am\\x1bount": ("1.50", "1.5")})
     load = ActRecord(name="load", passed=True, rows=settings.rows, engine_seconds=0.25,
@@ -104,7 +108,7 @@ class Project:
     def behave(
         self, behaviours: Mapping[str, str], strategies: tuple[str, ...] = ("full_refresh", "replace", "scd2")
     ) -> None:
-        """What becomes of the cases: glob → pass, fail, todo, kill, interrupt."""
+        """What becomes of the cases: glob → pass, fail, todo, kill, interrupt, surrogate, or the name of a signal."""
         text = json.dumps({"behaviours": dict(behaviours), "strategies": strategies})
         (self.path / "fake.json").write_text(text)
 

@@ -209,3 +209,12 @@ def test_the_selfcheck_goes_with_no_selection(project: Project, other: str) -> N
     result = project.run("--dpone-selfcheck", other)
     assert result.ret == 4
     assert f"--dpone-selfcheck contradicts {other.partition('=')[0]}" in result.stderr.str()
+
+
+def test_a_rerun_repeats_providers_and_images_unless_a_file_says_them() -> None:
+    from pytest_dpone.plugin.session import _rerun_options
+
+    raw = {"services": ("postgres=docker,minio=embedded", "option"), "image": (["postgres=pg:17"], "ini")}
+    parsed = chosen.parse(raw)  # type: ignore[arg-type]
+    assert _rerun_options(parsed) == ("--dpone-services=postgres=docker", "--dpone-services=minio=embedded")
+    assert _rerun_options(chosen.parse({})) == ()

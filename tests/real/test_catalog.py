@@ -383,3 +383,32 @@ class TestNamespace:
     def test_the_endpoint_names_the_place(self, catalog: Catalog, namespace: str) -> None:
         endpoint = catalog.endpoint(namespace, "t")
         assert (endpoint.family, endpoint.namespace, endpoint.table) == (catalog.family, namespace, "t")
+
+
+def test_a_lock_that_an_engine_left_makes_nobody_wait_for_ever(
+    services: dict[str, ServiceInfo], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import psycopg
+    from psycopg import errors, sql
+
+    from pytest_dpone.services.catalog import postgres
+
+    short = [line.replace("'60s'", "'100ms'") for line in postgres.SESSION]
+    assert short != list(postgres.SESSION), "every session of the harness has a lock_timeout"
+    monkeypatch.setattr(postgres, "SESSION", short)
+    space = f"attack_{secrets.token_hex(4)}"
+    catalog = open_catalog(services["postgres"], bucket="unused")
+    schema = TableSchema((Field("id", "int64", nullable=False),), key=("id",))
+    catalog.open(space)
+    catalog.create(space, "t", schema)
+    with psycopg.connect(services["postgres"].url.get_secret_value()) as engine:
+        engine.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(sql.Identifier(space, "t")))
+        with pytest.raises(errors.LockNotAvailable):
+            list(catalog.read(space, "t", schema.fields, order_by=("id",)))
+        with pytest.raises(errors.LockNotAvailable):
+            catalog.fingerprint(space, "t", "id")
+        with pytest.raises(errors.LockNotAvailable):
+            catalog.close(space)
+    catalog.close(space)
+    assert catalog.columns(space, "t") == {}
+    catalog.disconnect()

@@ -237,7 +237,7 @@ def test_same_run_id_twice_is_refused(stack: Stack) -> None:
 def test_the_end_of_the_controller_ends_everything(controller: Controller, number: signal.Signals) -> None:
     assert len(controller.alive()) == 5 - 1
     controller.process.send_signal(number)
-    controller.process.wait()
+    controller.process.wait(timeout=30)
     assert eventually(lambda: not controller.alive() and not controller.directory.exists())
 
 

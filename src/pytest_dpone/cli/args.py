@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-FORMATS = ("text", "json", "markdown")
+from .ops_args import FORMATS, add_ops
+
 SERVED = ("postgres", "clickhouse", "s3")
 
 
@@ -20,6 +21,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_format(commands.add_parser("doctor", help="say which services could run here, and what is missing"))
     serve = commands.add_parser("serve", help="run an embedded service until Ctrl-C, and print its address")
     serve.add_argument("service", choices=SERVED)
+    add_ops(commands)
     return parser
 
 

@@ -78,6 +78,13 @@ def serve(arguments: argparse.Namespace) -> int:
     return 1
 
 
+def ops(arguments: argparse.Namespace) -> int:
+    """Run a gate; see `cli.ops`."""
+    from .ops import run
+
+    return run(arguments)
+
+
 def _stack(purpose: str, *, providers: Mapping[str, str], external: Mapping[str, SecretStr] | None = None) -> Stack:
     from ..services.stack import Stack, StackSettings
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
+import threading
 from collections.abc import Generator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -196,6 +198,8 @@ def start(config: pytest.Config, raw: Raw) -> None:
     session = DponeSession(config, activity, run_id=f"{now:%y%m%d%H%M%S}{secrets.token_hex(3)}")
     config.pluginmanager.register(session, "dpone-session")
     config.pluginmanager.register(Control(session), "dpone-control")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        _end_by(number, config)
 
 
 def artifact_folders(config: pytest.Config, activity: Activity) -> tuple[Path, Path]:
@@ -212,6 +216,28 @@ def artifact_folders(config: pytest.Config, activity: Activity) -> tuple[Path, P
     root = base("artifact_dir") / options.artifact_dir
     matrix = base("matrix_dir") / options.matrix_dir if options.matrix_dir else root / "matrix"
     return root.absolute(), matrix.absolute()
+
+
+def _end_by(number: signal.Signals, config: pytest.Config) -> None:
+    """Let a signal that would kill this process end the run as Ctrl-C does, so that no table is left in a server.
+
+    A second one kills. A handler that somebody else has set is left alone.
+    """
+    owner = os.getpid()
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(number) is not signal.SIG_DFL:
+        return
+
+    def interrupt(*_: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        if os.getpid() != owner:  # a child that some test has forked
+            os.kill(os.getpid(), number)
+        raise KeyboardInterrupt
+
+    def restore() -> None:
+        signal.signal(number, signal.SIG_DFL)
+
+    signal.signal(number, interrupt)
+    config.add_cleanup(restore)
 
 
 def _missing(session: pytest.Session, exitstatus: int) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,6 +28,13 @@ def keep(item: pytest.Item, record: CaseRecord) -> None:
 def keep_trial(item: pytest.Item, text: str) -> None:
     """Keep the outcome of a mutant's trial, as JSON, until the report of the current phase is made."""
     item.stash.setdefault(_trials, []).append(text)
+
+
+def conceal(report: pytest.TestReport, scrub: Callable[[str], str]) -> None:
+    """Take secrets out of what a test printed and of how it failed: a report goes to terminals and into files."""
+    report.sections = [(title, scrub(text)) for title, text in report.sections]
+    if report.failed and (told := scrub(report.longreprtext)) != report.longreprtext:
+        report.longrepr = told
 
 
 def attach(item: pytest.Item, report: pytest.TestReport) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..run.settings import RunSettings
     from ..services.stack import Stack, StackSettings
     from .activity import Activity
+    from .chosen import Options
 
 
 class DponeSession:
@@ -77,10 +78,7 @@ class DponeSession:
                 **({} if options.batch_rows is None else {"batch_rows": options.batch_rows}),
                 keep=options.keep,
                 engine=options.engine,
-                rerun_options=(
-                    *(f"--dpone-services={service}={provider}" for service, provider in options.services),
-                    *(f"--dpone-image={service}={image}" for service, image in options.image),
-                ),
+                rerun_options=_rerun_options(options),
             )
 
     @cached_property
@@ -156,8 +154,10 @@ class DponeSession:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Put the records of the test on its report."""
+        """Put the records of the test on its report, and take the secrets off it."""
         report = yield
+        if self._stack is not None:
+            records.conceal(report, self._stack.scrub)
         records.attach(item, report)
         return report
 
@@ -205,3 +205,13 @@ def usage_errors() -> Iterator[None]:
         yield
     except DponeError as error:
         raise pytest.UsageError(str(error)) from None
+
+
+def _rerun_options(options: Options) -> tuple[str, ...]:
+    """Providers and images, if they don't stand in a file that a rerun reads as well."""
+    return tuple(
+        f"--dpone-{name}={service}={value}"
+        for name, pairs in (("services", options.services), ("image", options.image))
+        if options.origins[name] in ("option", "environment")
+        for service, value in pairs
+    )

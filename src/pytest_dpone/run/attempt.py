@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from .settings import RunSettings
 
 
+_OTHER_PROVIDER = "see to what is missing, or ask for another provider with --dpone-services"
+
+
 class Availability(Protocol):
     """If a service can be had, by which provider; `provider` is None if not, and `reason` says why."""
 
@@ -76,7 +79,7 @@ def attempt(
         choices = services().choose(names) if names else {}
         if missing := _missing(choices, asked=True):
             # What was asked for by name and can't be had is never tolerated.
-            return _failed(case, settings, engine.name, fact=missing, text=missing)
+            return _failed(case, settings, engine.name, fact=missing, text=f"{missing}\nhint: {_OTHER_PROVIDER}")
         if missing := _missing(choices, asked=False):
             return refuse(NotRun.UNAVAILABLE, missing)
         running = services().ensure(names) if names else {}

@@ -36,7 +36,7 @@ def keep(spec: Spec, wire: Wire) -> None:
     container.with_name(name)
     wire.owns_container(name)
     try:
-        container.start()
+        _start(container, spec.image)
         ready = _await(container, service, spec)
         wire.ready(replace(ready, image=spec.image, digest=_digest(image)))
         end = stay(ended=_watch(container))
@@ -116,6 +116,17 @@ def _container(service: Service, spec: Spec) -> Any:
         container.with_command(list(image.command))
     container.ports[f"{image.port}/tcp"] = ("127.0.0.1", None)
     return container
+
+
+def _start(container: Any, reference: str) -> None:
+    docker: Any = require("docker", extra="docker")
+    try:
+        container.start()
+    except docker.errors.APIError as error:
+        raise ServiceFailed(
+            f"the image {reference} can't be started: {_short(error)}",
+            hint="is it an image of this service? name another with --dpone-image",
+        ) from None
 
 
 def _await(container: Any, service: Service, spec: Spec) -> Ready:

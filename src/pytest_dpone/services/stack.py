@@ -19,6 +19,7 @@ from pydantic import SecretStr
 
 from .. import errors
 from ..core.model import ServiceRecord
+from ..core.secrets import Scrubber
 from ..core.wire import ServiceInfo
 from ..errors import DponeError, ServiceFailed, UsageError
 from . import lease
@@ -75,6 +76,7 @@ class Stack:
         """Use `launch` or `connect`."""
         self.address = address
         self._supervisor = supervisor
+        self._scrubber = Scrubber()
 
     @classmethod
     def launch(cls, settings: StackSettings) -> Self:
@@ -113,7 +115,13 @@ class Stack:
         or died once is not started again in this run: each later call says the same.
         """
         answer = self._ask("ensure", names)
+        for data in answer.values():
+            self._scrubber.add_url(data["url"])
         return {name: _service_info(name, data) for name, data in answer.items()}
+
+    def scrub(self, text: str) -> str:
+        """`text` without the secrets of all services that this process has asked for."""
+        return self._scrubber(text)
 
     def died(self, name: str) -> str | None:
         """None while the service is alive or was never up, else how it ended and its last log lines."""

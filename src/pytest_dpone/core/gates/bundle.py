@@ -8,8 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ..model import Frozen
-from .ruling import RELEASE_PROFILES, Ruling, green, nearest, red
+from .ruling import RELEASE_PROFILES, Ruling, Value, green, nearest, red
 
 BundleKind = Literal["certification_pack", "live_state_reconciliation", "release_evidence_pack"]
 
@@ -48,14 +47,14 @@ _NEEDS_RELEASE = frozenset({"evidence_chain", "pre_release_checklist", "artifact
 """Kinds that are of one release: in a pack for a release they must name it."""
 
 
-class ExhibitProblem(Frozen):
+class ExhibitProblem(Value):
     """What is wrong with an exhibit: a stable code, and a text that follows its name."""
 
     code: str
     text: str
 
 
-class Exhibit(Frozen):
+class Exhibit(Value):
     """A named artifact as it was found."""
 
     name: str
@@ -74,7 +73,7 @@ class Exhibit(Frozen):
     problems: tuple[ExhibitProblem, ...] = ()
 
 
-class BundleFacts(Frozen):
+class BundleFacts(Value):
     """Input of the gate. `required` is added to what the profile requires anyway."""
 
     bundle: BundleKind

@@ -6,14 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ..model import Frozen
 from .merkle import EMPTY, roots
-from .ruling import Ruling, green, red
+from .ruling import Ruling, Value, green, red
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class IndexedFile(Frozen):
+class IndexedFile(Value):
     """One file: path below the root with forward slashes, and what its bytes are."""
 
     path: str
@@ -28,7 +27,7 @@ class IndexedFile(Frozen):
     """Where a symbolic link points; it stays below the root."""
 
 
-class IndexFacts(Frozen):
+class IndexFacts(Value):
     """What an index holds. `root` is relative to the folder of the index's file."""
 
     release: str
@@ -38,7 +37,7 @@ class IndexFacts(Frozen):
     """What can't be indexed, for people: links that leave the root, files that can't be read."""
 
 
-class ChainedEntry(Frozen):
+class ChainedEntry(Value):
     """One entry of a chain as its index tells it."""
 
     index: Annotated[int, Field(ge=0)]
@@ -49,7 +48,7 @@ class ChainedEntry(Frozen):
     """Of the bytes of the artifact index."""
 
 
-class ChainFacts(Frozen):
+class ChainFacts(Value):
     """What a chain holds, oldest entry first. `root` is the RFC 6962 root of all leaves."""
 
     release: str
@@ -62,7 +61,7 @@ class ChainFacts(Frozen):
         return f"{len(self.entries)}:{self.root}"
 
 
-class Entry(Frozen):
+class Entry(Value):
     """`entries/<index>.json`: a release, the digest of its artifact index, and all that came before."""
 
     schema_: Literal["pytest-dpone/evidence-chain-entry/v1"] = Field(
@@ -102,7 +101,9 @@ def judge_chain(facts: ChainFacts) -> tuple[Ruling, ...]:
     for place, entry in enumerate(facts.entries):
         first = seen.setdefault(entry.artifact_index, place)
         if first != place:
-            rulings.append(red(f"entry_{place}", "repeated", f"entry {place} repeats the artifact index of entry {first}"))
+            rulings.append(
+                red(f"entry_{place}", "repeated", f"entry {place} repeats the artifact index of entry {first}")
+            )
     root = roots(bytes.fromhex(entry.leaf) for entry in facts.entries)[-1]
     if root != facts.root:
         rulings.append(red("chain", "root", "the root is not that of the entries", expected=root, actual=facts.root))

@@ -9,8 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ...errors import UsageError
-from ..model import Frozen
-from .ruling import Ruling, green, nearest, red
+from .ruling import Ruling, Value, green, nearest, red
 
 ReleaseType = Literal["patch", "minor", "major"]
 TYPES: tuple[ReleaseType, ...] = ("patch", "minor", "major")
@@ -30,7 +29,7 @@ _SUFFIX = r"(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?"
 _VERSION = re.compile(rf"v?{_NUMBER}\.{_NUMBER}\.{_NUMBER}{_SUFFIX}", re.ASCII)
 
 
-class ChecklistItem(Frozen):
+class ChecklistItem(Value):
     """A check and who says so: the `run` that measured it, or a person (`self_asserted`)."""
 
     name: str
@@ -38,7 +37,7 @@ class ChecklistItem(Frozen):
     by: Literal["run", "self_asserted"]
 
 
-class ChecklistFacts(Frozen):
+class ChecklistFacts(Value):
     """Input of the checklist."""
 
     release: str

@@ -8,8 +8,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..model import CaseRecord, Frozen, NotRun, Scalar, ServiceRecord, Verdict
-from .ruling import RELEASE_PROFILES, Ruling, green, red
+from ..model import CaseRecord, NotRun, Scalar, ServiceRecord, Verdict
+from .ruling import RELEASE_PROFILES, Ruling, Value, green, red
 
 SCHEMA_REPORT = "pytest-dpone/certification-report/v1"
 
@@ -47,7 +47,7 @@ class Report(BaseModel):
     cases: tuple[ReportedCase, ...]
 
 
-class MatrixCase(Frozen):
+class MatrixCase(Value):
     """A case as its report tells it, and what its own document says (None: there is none, and none is needed)."""
 
     case_id: str
@@ -57,7 +57,7 @@ class MatrixCase(Frozen):
     """What is wrong with the case's document, for people; empty if nothing is."""
 
 
-class MatrixFacts(Frozen):
+class MatrixFacts(Value):
     """Input of the gate."""
 
     profile: str
@@ -125,7 +125,9 @@ def report_problems(report: Report) -> list[str]:
         problems.append(f"passed is true beside the blocker {report.blockers[0]}")
     if len(report.cases) > report.matrix_size:
         problems.append("it has more cases than the matrix")
-    contradicted = [case.case_id for case in report.cases if (case.verdict is Verdict.NOT_RUN) != (case.reason is not None)]
+    contradicted = [
+        case.case_id for case in report.cases if (case.verdict is Verdict.NOT_RUN) != (case.reason is not None)
+    ]
     if contradicted:
         problems.append(f"the reason of {contradicted[0]} does not fit its verdict")
     if not report.passed:
@@ -170,5 +172,7 @@ def _release_rulings(facts: MatrixFacts) -> list[Ruling]:
         rulings.append(red("services", "unknown", "the report names no service"))
     for name, fidelity in facts.fidelities.items():
         if fidelity != "real":
-            rulings.append(red(name, f"fidelity_{fidelity}", f"{name} was {fidelity}, and a release needs real services"))
+            rulings.append(
+                red(name, f"fidelity_{fidelity}", f"{name} was {fidelity}, and a release needs real services")
+            )
     return rulings

@@ -8,12 +8,10 @@ from typing import Annotated, Literal
 from pydantic import Field, StrictFloat, StrictInt
 
 from ...errors import UsageError
-from ..model import Frozen
-from ..strict import NotStrict, kind_of, number
-from .ruling import Ruling, green, nearest, red
+from ..strict import LIMIT, NotStrict, kind_of, number
+from .ruling import Ruling, Value, green, nearest, red
 
-Number = StrictInt | StrictFloat
-Measured = Annotated[Number, Field(ge=0, le=1e300)]
+Measured = Annotated[StrictInt, Field(ge=0, le=LIMIT)] | Annotated[StrictFloat, Field(ge=0, le=float(LIMIT))]
 """A rate, count, size or duration; none of them can be negative."""
 Metrics = Annotated[dict[str, Measured], Field(min_length=1)]
 Direction = Literal["higher", "lower"]
@@ -21,12 +19,12 @@ Direction = Literal["higher", "lower"]
 FAILURE_RATE = "failure_rate"
 
 
-class Baseline(Frozen):
+class Baseline(Value):
     """What a metric was; it may be worse by `max_regression_ratio` of that, and no more."""
 
     value: Measured
     direction: Direction
-    max_regression_ratio: Annotated[Number, Field(ge=0, lt=1)] = 0
+    max_regression_ratio: Annotated[StrictInt, Field(ge=0, lt=1)] | Annotated[StrictFloat, Field(ge=0, lt=1)] = 0
 
     @property
     def bound(self) -> float:
@@ -35,14 +33,14 @@ class Baseline(Frozen):
         return self.value * (1 + sign * self.max_regression_ratio)
 
 
-class Objective(Frozen):
+class Objective(Value):
     """Bounds of a metric, both included; at least one is given."""
 
     min: Measured | None = None
     max: Measured | None = None
 
 
-class BaselineFacts(Frozen):
+class BaselineFacts(Value):
     """Input of the regression gate."""
 
     metrics: Metrics
@@ -55,7 +53,7 @@ class BenchmarkSloFacts(BaselineFacts):
     objectives: Annotated[dict[str, Objective], Field(min_length=1)]
 
 
-class PerformanceFacts(Frozen):
+class PerformanceFacts(Value):
     """Input of the performance certification. At least one bound is given."""
 
     profile: str

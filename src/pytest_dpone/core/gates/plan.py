@@ -9,10 +9,10 @@ from pydantic import Field
 
 from ...errors import UsageError
 from ..matrix import Matrix
-from ..model import Case, Frozen
+from ..model import Case
 from ..registry import Registry
 from .bundle import required_names
-from .ruling import RELEASE_PROFILES, Ruling, green, known_profile, red
+from .ruling import RELEASE_PROFILES, Ruling, Value, green, known_profile, red
 
 FOLDERS = {
     "local_live": "test_artifacts/live_certification",
@@ -41,7 +41,7 @@ _FOR_RELEASE = (
 )
 
 
-class PlannedService(Frozen):
+class PlannedService(Value):
     """A service that the cases need, and the variable that holds its address where the user brings it."""
 
     name: str
@@ -51,7 +51,7 @@ class PlannedService(Frozen):
     cases: Annotated[int, Field(ge=1)]
 
 
-class PlanFacts(Frozen):
+class PlanFacts(Value):
     """All that a plan says. `estimated_seconds` is from the last run, or None."""
 
     profile: str

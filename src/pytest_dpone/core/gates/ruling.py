@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
+from pydantic import BaseModel, ConfigDict
+
 from ...errors import UsageError
-from ..model import Frozen, Scalar
+from ..model import Scalar
 
 PROFILES = ("local_live", "real_local", "vendor_live")
 RELEASE_PROFILES = ("real_local", "vendor_live")
@@ -18,7 +20,16 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 _COUNT = re.compile(r"[0-9]{1,15}", re.ASCII)
 
 
-class Ruling(Frozen):
+class Value(BaseModel):
+    """Base of facts and documents: immutable, no unknown keys, no NaN or Infinity.
+
+    It can be read strictly from JSON (`model_validate_json(…, strict=True)`): no text or boolean becomes a number.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Ruling(Value):
     """One rule applied to one subject. A red one has a `code`, which with the subject makes the blocker."""
 
     subject: str

@@ -7,9 +7,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ..model import ActName, CaseRecord, Frozen, NotRun, Verdict
+from ..model import ActName, CaseRecord, NotRun, Verdict
 from .metrics import FAILURE_RATE, Measured, Metrics
-from .ruling import RELEASE_PROFILES, Ruling, green, red
+from .ruling import RELEASE_PROFILES, Ruling, Value, green, red
 
 Count = Annotated[int, Field(ge=0)]
 
@@ -18,7 +18,7 @@ _OBSERVED = ("memory_peak_mb", "bytes")
 """Of an act's observations: the greatest one is the case's metric."""
 
 
-class MarkerCounts(Frozen):
+class MarkerCounts(Value):
     """Tests of one marker by outcome; `unavailable` are those whose service can't be had here."""
 
     passed: Count = 0
@@ -28,14 +28,14 @@ class MarkerCounts(Frozen):
     unavailable: Count = 0
 
 
-class MarkerFacts(Frozen):
+class MarkerFacts(Value):
     """Input of the service markers' gate."""
 
     profile: str
     markers: Annotated[dict[str, MarkerCounts], Field(min_length=1)]
 
 
-class CheckedRow(Frozen):
+class CheckedRow(Value):
     """How many checks were made of one subject, e.g. a case, and how many of them failed."""
 
     subject: str
@@ -44,13 +44,13 @@ class CheckedRow(Frozen):
     text: str = ""
 
 
-class CheckedFacts(Frozen):
+class CheckedFacts(Value):
     """Input of the gates over state and over reconciliation."""
 
     rows: tuple[CheckedRow, ...]
 
 
-class ActMetrics(Frozen):
+class ActMetrics(Value):
     """One act: rows that the sink must hold after it, seconds in the engine and in the harness."""
 
     name: str
@@ -59,7 +59,7 @@ class ActMetrics(Frozen):
     harness_seconds: Measured
 
 
-class CaseMetrics(Frozen):
+class CaseMetrics(Value):
     """What was measured of one case. A metric that was not measured is absent, never 0."""
 
     case_id: str
@@ -68,7 +68,7 @@ class CaseMetrics(Frozen):
     acts: tuple[ActMetrics, ...] = ()
 
 
-class RuntimeFacts(Frozen):
+class RuntimeFacts(Value):
     """What was measured of a run. `totals` are the metrics that the other gates take."""
 
     totals: Metrics
@@ -126,7 +126,9 @@ def _marker(name: str, row: MarkerCounts, profile: str) -> Ruling:
 
 def _checked(row: CheckedRow) -> Ruling:
     if row.failed:
-        return red(row.subject, "failed", f"{row.subject}: {row.failed} of {row.checks} checks failed", actual=row.checks)
+        return red(
+            row.subject, "failed", f"{row.subject}: {row.failed} of {row.checks} checks failed", actual=row.checks
+        )
     if not row.checks:
         return red(row.subject, "nothing_checked", f"{row.subject}: nothing was checked", actual=0)
     return green(row.subject, "checked", actual=row.checks, text=row.text)

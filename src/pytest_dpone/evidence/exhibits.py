@@ -1,0 +1,92 @@
+"""Artifacts as evidence: read, parsed strictly, judged again, with what they themselves stand on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..core.gates.bundle import KIND_OF_NAME, BundleFacts, Exhibit, ExhibitProblem
+from ..core.gates.documents import Judged, judge_document
+from ..core.gates.external import Problem
+from ..core.strict import NotStrict, parse_object
+from .files import Unreadable, read_bytes, sha256
+
+Render = Callable[[Mapping[str, object]], str]
+"""The Markdown twin of a document."""
+
+_MAX_LEVELS = 4
+"""A pack in a pack in a pack; deeper ones are no evidence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A document that was read: its digest and how it was judged. Without a digest it could not be read."""
+
+    sha256: str | None
+    judged: Judged
+
+
+def read_document(path: Path, *, expected: str, level: int = 0) -> Reading:
+    """Read and judge the document at `path`, and the artifacts that it names if it is a pack. Never raises."""
+    try:
+        raw = read_bytes(path)
+    except Unreadable as error:
+        code = "missing" if str(error) == "is missing" else "unreadable"
+        return Reading(None, _broken(Problem(code, f"{error}: {path}")))
+    try:
+        data = parse_object(raw)
+    except NotStrict as error:
+        return Reading(sha256(raw), _broken(Problem("not_json", f"is not strict JSON: {error}")))
+    judged = judge_document(data, raw, expected=expected)
+    if isinstance(judged.facts, BundleFacts):
+        below = tuple(_below(judged, judged.facts, path.parent, level))
+        judged = replace(judged, problems=(*judged.problems, *below))
+    return Reading(sha256(raw), judged)
+
+
+def exhibit(name: str, path: Path, *, base: Path, extra: Callable[[Reading], list[Problem]] | None = None) -> Exhibit:
+    """The artifact at `path` under `name`; its path is told relative to `base`. `extra` may find more problems."""
+    reading = read_document(path, expected=KIND_OF_NAME.get(name, name))
+    problems = [*reading.judged.problems, *(extra(reading) if extra is not None else [])]
+    readable = reading.sha256 is not None
+    return Exhibit(
+        name=name,
+        path=Path(os.path.relpath(path, base)).as_posix(),
+        sha256=reading.sha256,
+        evidence=reading.judged.evidence if readable else "none",
+        kind=reading.judged.kind,
+        release=reading.judged.release,
+        profile=reading.judged.profile,
+        run_mode=reading.judged.run_mode,
+        generated_at=reading.judged.generated_at,
+        problems=tuple(ExhibitProblem(code=p.code, text=p.text) for p in problems),
+    )
+
+
+def supersedes(reading: Reading, *, since: str, kind: str | None) -> bool:
+    """If a document that is not the recorded one is a later green one of ours: its gate was run again since."""
+    judged = reading.judged
+    later = judged.generated_at is not None and judged.generated_at >= since
+    return judged.evidence == "own" and judged.facts is not None and judged.kind == kind and later
+
+
+def _broken(problem: Problem) -> Judged:
+    return Judged("external", None, (problem,))
+
+
+def _below(judged: Judged, facts: BundleFacts, folder: Path, level: int) -> list[Problem]:
+    """What is wrong with the artifacts that a pack names."""
+    if level >= _MAX_LEVELS:
+        return [Problem("too_deep", "is a pack in too many packs")]
+    found = []
+    for row in facts.exhibits:
+        reading = read_document(folder / row.path, expected=KIND_OF_NAME.get(row.name, row.name), level=level + 1)
+        if reading.sha256 is None:
+            found.append(Problem("artifact_missing", f"names {row.name}, which {reading.judged.problems[0].text}"))
+        elif reading.judged.problems:
+            found.append(Problem("artifact_red", f"names {row.name}, which {reading.judged.problems[0].text}"))
+        elif reading.sha256 != row.sha256 and not supersedes(reading, since=judged.generated_at or "", kind=row.kind):
+            found.append(Problem("artifact_changed", f"names {row.name}, which was changed since: {row.path}"))
+    return found

@@ -1,0 +1,131 @@
+"""A run's matrix folder read back: its report, the documents of its cases, and its records."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from ..core.gates.documents import first_error
+from ..core.gates.matrix import SCHEMA_REPORT, MatrixFacts, Report, matrix_facts
+from ..core.model import SCHEMA_BEHAVIOR, CaseRecord, Strategy, Verdict
+from ..core.strict import NotStrict, parse_object
+from ..errors import ArtifactError
+from ..evidence.files import Unreadable, read_bytes
+
+REPORT_FILE = "certification_report.json"
+_ENDING = "__behavior.json"
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixFiles:
+    """What a matrix folder holds: by case id a record, or what is wrong with the case's document."""
+
+    report: Report
+    documents: dict[str, CaseRecord | str]
+    strangers: tuple[str, ...]
+
+    def facts(self) -> MatrixFacts:
+        """For the gate."""
+        return matrix_facts(self.report, self.documents, strangers=self.strangers)
+
+    def records(self) -> tuple[CaseRecord, ...]:
+        """One record per reported case; of a case without a readable document what the report says of it."""
+        return tuple(
+            document if isinstance(document := self.documents.get(row.case_id), CaseRecord) else _bare(row.model_dump())
+            for row in self.report.cases
+        )
+
+
+def read_matrix(directory: Path) -> MatrixFiles:
+    """Read a matrix folder. Raises `ArtifactError` if it has no report that can be read: the scope is not known."""
+    report = _report(directory / REPORT_FILE)
+    documents: dict[str, CaseRecord | str] = {}
+    named = {row.behavior: row.case_id for row in report.cases if row.behavior is not None}
+    strangers = []
+    for path in sorted(directory.glob(f"*{_ENDING}")):
+        case_id = named.get(path.name)
+        if case_id is None:
+            strangers.append(path.name.encode("utf-8", "backslashreplace").decode())
+        else:
+            documents[case_id] = _document(path, case_id, report)
+    return MatrixFiles(report, documents, tuple(strangers))
+
+
+def last_seconds(directory: Path) -> dict[str, float]:
+    """Case id → seconds in the run whose report lies in `directory`, for cases that passed; empty without a report."""
+    try:
+        report = _report(directory / REPORT_FILE)
+    except ArtifactError:
+        return {}
+    return {row.case_id: row.seconds for row in report.cases if row.verdict is Verdict.PASSED}
+
+
+def _report(path: Path) -> Report:
+    hint = "run the certification again"
+    try:
+        raw = read_bytes(path)
+        data = parse_object(raw)
+        if data.get("schema") != SCHEMA_REPORT:
+            raise ArtifactError(f"certification_report is no certification report: {path}", hint=hint)
+        return Report.model_validate_json(raw, strict=True)
+    except Unreadable as error:
+        raise ArtifactError(f"certification_report {error}: {path}", hint=hint) from None
+    except NotStrict as error:
+        raise ArtifactError(f"certification_report is not strict JSON: {error}", hint=hint) from None
+    except ValidationError as error:
+        raise ArtifactError(f"certification_report is malformed: {first_error(error)}", hint=hint) from None
+
+
+def _document(path: Path, case_id: str, report: Report) -> CaseRecord | str:
+    try:
+        data = parse_object(read_bytes(path))
+        body = data.get("record")
+        if data.get("schema") != SCHEMA_BEHAVIOR or not isinstance(body, dict):
+            return "its document is no case's document"
+        record = CaseRecord.model_validate(body)
+    except Unreadable as error:
+        return f"its document {error}"
+    except NotStrict as error:
+        return f"its document is not strict JSON: {error}"
+    except ValidationError as error:
+        return f"its document is malformed: {first_error(error)}"
+    if _canonical(record.model_dump(mode="json", exclude={"schema_"})) != _canonical(body):
+        return "its document is malformed: a value is not of its type, or a field is missing"
+    if record.case_id != case_id or data.get("case_id") != case_id:
+        return "its document is of another case"
+    if data.get("run_id") != report.run_id:
+        return "its document is of another run"
+    if data.get("passed") is not (record.verdict is Verdict.PASSED):
+        return "its document says something else than its record"
+    if data.get("passed") is True and data.get("blockers") != []:
+        return "its document is green beside blockers"
+    return record
+
+
+def _canonical(body: dict[str, object]) -> str:
+    # Reading a record takes `"1"` for 1; writing it again shows the difference.
+    return json.dumps(body, sort_keys=True, allow_nan=False)
+
+
+def _bare(row: dict[str, object]) -> CaseRecord:
+    """A record without acts, so that a case that can't be read is counted, and not measured."""
+    case_id = str(row["case_id"])
+    pair, _, strategy = case_id.rpartition("__")
+    source, _, sink = pair.partition("_to_")
+    known = strategy in set(Strategy)
+    verdict, reason = row["verdict"], row["reason"]
+    if verdict is Verdict.PASSED:
+        verdict = Verdict.FAILED
+    return CaseRecord.model_validate(
+        {
+            "case_id": case_id,
+            "source": source,
+            "sink": sink,
+            "strategy": strategy if known else Strategy.FULL_REFRESH,
+            "verdict": verdict,
+            "reason": reason if verdict is Verdict.NOT_RUN else None,
+        }
+    )
