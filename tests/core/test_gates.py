@@ -308,6 +308,84 @@ def test_a_document_is_judged_again() -> None:
     assert [problem.code for problem in judged.problems] == ["contradicts_itself", "red"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "facts", "code"),
+    [
+        ("performance_certification", {"metrics": {"a": 1}}, None),
+        ("performance_certification", {}, "facts_missing"),
+        ("performance_certification", {"metrics": {}}, "facts_missing"),
+        ("performance_certification", {"metrics": {"a": -1}}, "facts_wrong"),
+        ("performance_certification", {"metrics": {"a": "1"}}, "facts_wrong"),
+        ("performance_certification", {"metrics": {"a": True}}, "facts_wrong"),
+        ("pre_release_checklist", {"checks": {"a": True, "b": {"passed": True}}}, None),
+        ("pre_release_checklist", {"checks": {"a": True, "b": False}}, "facts_missing"),
+        ("pre_release_checklist", {"checks": {}}, "facts_missing"),
+        ("certification_pack", {"artifacts": ["a"]}, None),
+        ("certification_pack", {"artifacts": []}, "facts_missing"),
+        ("evidence_chain", {"entries": 3}, "facts_missing"),
+        ("state", {"markers": {"a": {"passed": 1}}}, None),
+        ("state", {"markers": {"a": 1}}, "facts_missing"),
+        ("state", {"markers": {}}, "facts_missing"),
+        ("state", {"tests": 3, "skipped": 1}, None),
+        ("state", {"tests": 3, "skipped": True}, None),
+        ("anything else", {}, None),
+        ("anything else", {"ok": False}, "contradicts_itself"),
+        ("anything else", {"results": [{"verdict": "NO-GO"}]}, "contradicts_itself"),
+        ("anything else", {"profile": 1}, "facts_wrong"),
+    ],
+)
+def test_external_evidence(kind: str, facts: dict[str, object], code: str | None) -> None:
+    data = {"passed": True, **facts}
+    judged = judge_document(data, b"", expected=kind)
+    assert judged.evidence == "external"
+    assert [problem.code for problem in judged.problems] == ([code] if code else [])
+    assert judge_document({**data, "passed": False}, b"", expected=kind).problems
+
+
+def report(**changes: object) -> list[str]:
+    """Problems of a certification report that is good but for `changes`."""
+    data = {
+        "schema": SCHEMA_REPORT, "passed": True, "blockers": [], "run_id": "r", "profile": "local_live",
+        "run_mode": "real_local", "generated_at": "2026-01-01T00:00:00.000Z", "matrix_size": 1,
+        "counts": {"passed": 1, "failed": 0, "not_run": 0}, "cases": [{"case_id": "a", "verdict": "passed"}], **changes,
+    }  # fmt: skip
+    judged = judge_document(data, json.dumps(data).encode(), expected="certification_report")
+    assert (judged.evidence, judged.kind) == ("own", "certification_report")
+    return [problem.text for problem in judged.problems]
+
+
+def test_a_report_as_evidence() -> None:
+    assert report() == []
+    told = "is red: certification_report.contradicts_itself"
+    assert report(passed=False) == [told]
+    assert report(matrix_size=0) == ["is malformed: matrix_size: Input should be greater than or equal to 1"]
+    assert report(counts={}) == [told]
+    twice = [{"case_id": "a", "verdict": "passed"}, {"case_id": "b", "verdict": "passed"}]
+    assert report(cases=twice, counts={"passed": 2, "failed": 0, "not_run": 0}) == [told]
+    reasoned = [{"case_id": "a", "verdict": "passed", "reason": "skipped"}]
+    assert report(cases=reasoned) == [told]
+    assert report(profile="real_local") == ["is red: services.unknown"]
+
+
+def test_a_pack_may_not_hold_itself_and_an_index_no_path_twice() -> None:
+    own = exhibit("old", "a", evidence="own", kind="certification_pack", profile="local_live")
+    facts = bundle.BundleFacts(bundle="certification_pack", profile="local_live", exhibits=(own,))
+    assert "old.another_kind" in blockers_of(bundle.judge_bundle(facts))
+    file = chain.IndexedFile(path="a", sha256="a" * 64, size=1, kind="txt")
+    assert blockers_of(chain.judge_index(chain.IndexFacts(release="v", root=".", files=(file, file)))) == (
+        "files.twice",
+    )
+
+
+def test_an_objective_without_a_bound_is_red_in_facts_too() -> None:
+    facts = metrics.BenchmarkSloFacts(
+        metrics={"a": 1},
+        baseline={"a": metrics.Baseline(value=1, direction="lower")},
+        objectives={"a": metrics.Objective()},
+    )
+    assert blockers_of(metrics.judge_benchmark_slo(facts)) == ("a.no_bound",)
+
+
 def test_a_judge_takes_its_own_facts_only() -> None:
     with pytest.raises(TypeError, match="runtime_metrics is judged by RuntimeFacts"):
         compose(RUNTIME, chain.IndexFacts(release="v", root=".", files=()), STAMP)

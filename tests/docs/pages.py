@@ -36,7 +36,7 @@ class Command:
     @property
     def status(self) -> int:
         """The exit status that goes with the output that is shown."""
-        if any(line.startswith("FAILED") for line in self.output):
+        if any(re.match(r"(\w+: )?(FAILED|NO-GO)", line) for line in self.output):
             return 1
         return 4 if any(line.startswith("hint: ") for line in self.output) else 0
 

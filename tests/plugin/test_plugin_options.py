@@ -92,6 +92,8 @@ BAD = [
         for name in ("rows", "batch-rows", "dataset", "keep")
     ),
     *((f"--dpone-{name}= ", f"--dpone-{name}: the value is empty") for name in ("case", "services", "artifact-dir")),
+    ("--dpone-rows=1000000001", "--dpone-rows: '1000000001' is more than 1000000000"),
+    ("--dpone-batch-rows=1000001", "--dpone-batch-rows: '1000001' is more than 1000000"),
     ("--dpone-rows=1e3", "--dpone-rows: '1e3' is not a whole number of 1 or more"),
     ("--dpone-rows=٣", "--dpone-rows: '٣' is not a whole number of 1 or more"),
     ("--dpone-batch-rows=0", "--dpone-batch-rows: '0' is not a whole number of 1 or more"),

@@ -73,6 +73,34 @@ def test_binaries_that_only_root_reaches_are_copied(monkeypatch: pytest.MonkeyPa
         shutil.rmtree(private)
 
 
+@root_only
+def test_what_lies_beside_binaries_is_not_copied_to_where_all_may_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tmp_path.chmod(0o700)
+    binaries = tmp_path / "bin"
+    binaries.mkdir()
+    (tmp_path / "secret").write_text("canary")
+    for name in ("initdb", "postgres"):
+        (binaries / name).write_text("#!/bin/sh\nexit 7\n")
+        (binaries / name).chmod(0o755)
+    monkeypatch.setenv("DPONE_POSTGRES_BIN", str(binaries))
+
+    def copied() -> list[Path]:
+        return [*(lease.base_directory() / "binaries").rglob("secret")]
+
+    with Stack.launch(settings()) as stack:
+        with pytest.raises(ServiceFailed, match="can't be used: the user nobody, who must run them, can't read them"):
+            stack.ensure(["postgres"])
+    assert copied() == []
+    (tmp_path / "share").mkdir()
+    (tmp_path / "share" / "postgres.bki").touch()
+    with Stack.launch(settings()) as stack:
+        with pytest.raises(ServiceFailed, match="exit status 7"):
+            stack.ensure(["postgres"])
+    assert copied() == []
+
+
 @pytest.fixture
 def taken_port() -> Iterator[int]:
     with socket.socket() as holder:

@@ -369,11 +369,14 @@ def test_a_bad_question_ends_nobody(stack: Stack) -> None:
 
 
 def test_a_start_that_fails_says_why_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tmp_path.chmod(0o755)
+    binaries = tmp_path / "bin"
+    for directory in (binaries, tmp_path / "share"):
+        directory.mkdir()
+    (tmp_path / "share" / "postgres.bki").touch()
     for name in ("initdb", "postgres"):
-        (tmp_path / name).write_text("#!/bin/sh\necho 'it is broken' >&2\n[ $1 = --version ] && exit 0\nexit 7\n")
-        (tmp_path / name).chmod(0o755)
-    monkeypatch.setenv("DPONE_POSTGRES_BIN", str(tmp_path))
+        (binaries / name).write_text("#!/bin/sh\necho 'it is broken' >&2\n[ $1 = --version ] && exit 0\nexit 7\n")
+        (binaries / name).chmod(0o755)
+    monkeypatch.setenv("DPONE_POSTGRES_BIN", str(binaries))
     with Stack.launch(settings()) as stack:
         with pytest.raises(ServiceFailed) as caught:
             stack.ensure(["postgres"])

