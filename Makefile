@@ -2,7 +2,7 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 EXTRAS := embedded,docker,xdist
-ROWS ?= 1000
+ROWS ?= 500
 WORKERS ?= 2
 
 .PHONY: certify test unit real selfcheck cover lint types format bench clean help

@@ -123,6 +123,19 @@ def test_a_red_gate_that_is_green_after_indexing_is_seen(ops_argv, tree) -> None
     assert "performance_certification.json was red when it was indexed and is green now" in result.out
 
 
+def test_an_older_green_one_does_not_stand_for_the_indexed_one(ops_argv, tree) -> None:  # type: ignore[no-untyped-def]
+    name = "performance-certification/performance_certification"
+    old = {ending: tree.path(name + ending).read_bytes() for ending in (".json", ".md")}
+    for gate in ("performance", "index", "chain"):
+        assert tree.ops(*ops_argv[gate]).status == 0
+    assert tree.ops(*ops_argv["release_pack"]).status == 0
+    for ending, data in old.items():
+        tree.write(name + ending, data)
+    result = tree.ops(*ops_argv["release_pack"])
+    assert result.status == 1
+    assert f"{name}.json was changed since it was indexed" in result.out
+
+
 def evidence_files(tree) -> list[str]:  # type: ignore[no-untyped-def]
     left_out = ("release-evidence/", "pre-release/pre_release_checklist.md")
     found = [str(path.relative_to(tree.root / A)) for path in sorted((tree.root / A).rglob("*")) if path.is_file()]
