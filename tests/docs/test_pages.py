@@ -72,6 +72,9 @@ NOT_RUN = {
     "pytest --dpone-profile=local_live --dpone-services=postgres=docker --dpone-image=postgres=postgres:16": (
         "needs Docker and a registry; tests/real/test_stack_docker.py has the provider"
     ),
+    "gh workflow run live-certification.yml --ref main -f profile=real_local -f release=v1.2.0 -f release_type=minor": (
+        "needs GitHub; tests/rules/test_workflows.py has the inputs"
+    ),
     "pytest-dpone serve postgres": "runs until Ctrl-C; tests/real/test_docs_stories.py serves for the commands after it",
 }
 """Commands that are not run by tests/real/test_docs_stories.py, and why."""
