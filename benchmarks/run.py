@@ -154,8 +154,21 @@ def registry() -> Iterator[Figure]:
     yield Figure("10,240 cases collected and reported / plain skipped tests", ratio, 1.5, "ratio")
 
 
+def session_end() -> Iterator[Figure]:
+    """The end of a run with 10,000 records: all artifacts, against as many files of that size, each with fsync."""
+    script = Path(__file__).with_name("session_end.py")
+    runs = []
+    for _ in range(3):
+        with tempfile.TemporaryDirectory() as folder:
+            runs.append([float(word) for word in _python(str(script), folder).split()])
+    ratio = statistics.median(end / plain for end, plain, _ in runs)
+    yield Figure("end of a run with 10,000 records / writing 10,000 files", ratio, 2, "ratio")
+    yield Figure("largest resident set at the end of such a run", max(peak for _, _, peak in runs), 300, "MiB")
+
+
 BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
-    function.__name__: function for function in (import_cost, inactive, stack, native, oracle, memory, registry)
+    function.__name__: function
+    for function in (import_cost, inactive, stack, native, oracle, memory, registry, session_end)
 }
 
 

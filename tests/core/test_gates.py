@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -147,8 +148,8 @@ def test_checked_rows() -> None:
     assert passes(tallies.judge_checked(tallies.CheckedFacts(rows=(row,))))
     for rows, code in (
         ((), "evidence.nothing_checked"),
-        ((row, row.model_copy(update={"checks": 0})), "c.nothing_checked"),
-        ((row.model_copy(update={"failed": 1}),), "c.failed"),
+        ((row, replace(row, checks=0)), "c.nothing_checked"),
+        ((replace(row, failed=1),), "c.failed"),
     ):
         assert blockers_of(tallies.judge_checked(tallies.CheckedFacts(rows=rows))) == (code,)
 
@@ -187,7 +188,7 @@ def test_metrics_of_a_run() -> None:
     assert facts.cases[2].metrics == {"failure_rate": 1}
     assert facts.cases[3].metrics == {}
     assert passes(tallies.judge_runtime(facts))
-    unmeasured = facts.cases[0].model_copy(update={"metrics": {}})
+    unmeasured = replace(facts.cases[0], metrics={})
     assert blockers_of(tallies.judge_runtime(facts.model_copy(update={"cases": (unmeasured,)}))) == (
         "postgres_to_postgres__full_refresh.not_measured",
     )

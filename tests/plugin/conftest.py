@@ -75,6 +75,8 @@ def certify(case, *, engine, registry, services, settings, on_act=None):
         os.kill(os.getpid(), signal.Signals[what])
     if what == "surrogate":
         return CaseRecord.of(case, Verdict.FAILED, detail="half a character: " + chr(0xd800))
+    if what == "release":
+        return release_record(case, engine, settings)
     green = what != "fail" or engine.name == "mine"
     sample = RowDifference(kind="changed", key={"id": "7"}, columns={"am\\x1bount": ("1.50", "1.5")})
     load = ActRecord(name="load", passed=True, rows=settings.rows, engine_seconds=0.25,
@@ -91,6 +93,23 @@ def certify(case, *, engine, registry, services, settings, on_act=None):
     )
 """
 
+
+CONFTEST += """
+
+def release_record(case, engine, settings):
+    from pytest_dpone.core.model import ServiceRecord
+
+    checks = tuple(Check(name=name, passed=True) for name in ("rows", "schema", "state_kept"))
+    acts = tuple(
+        ActRecord(name=name, passed=True, rows=settings.rows, engine_seconds=0.5, checks=checks,
+                  observed={"deletes_checked": 3, "bytes": 1000, "memory_peak_mb": 12.5, "seconds.stage": 0.25},
+                  diff=DiffReport(expected_rows=3, actual_rows=3))
+        for name in ("load", "change", "reconcile")
+    )
+    real = ServiceRecord(name="postgres", provider="docker", product="PostgreSQL", version="17", fidelity="real")
+    return CaseRecord.of(case, Verdict.PASSED, engine=engine.name, rows=settings.rows, seed=settings.seed, acts=acts,
+                         services=(real,), rerun=run_case.rerun_command(case, settings), seconds=1.5)
+"""
 
 # Hypothesis would be loaded anew by every run, which takes longer than everything else.
 LIGHT = ("-p", "no:hypothesispytest")

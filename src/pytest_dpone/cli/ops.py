@@ -32,8 +32,9 @@ from ..evidence.index import index_tree
 from ..report.escape import visible
 from ..report.exports import otlp_lines, prometheus_text
 from ..report.gates import document_markdown, document_text
+from ..report.plan import plan_lines
 from ..run.gate_files import make_room, new_stamp, publish
-from ..run.matrix_files import last_seconds, read_matrix
+from ..run.matrix_files import LastRun, last_run, read_matrix
 from ..run.origin import find_origin
 from ..run.packs import pack_facts
 from .ops_values import artifacts_of, checks_of, is_same, json_of, names_of, path_of, text_of
@@ -67,15 +68,19 @@ def _plan(arguments: argparse.Namespace) -> int:
     folder = path_of(arguments.last_run, "--last-run") if arguments.last_run is not None else None
     if folder is None and output is not None:
         folder = output.parent / "matrix"
+    last = last_run(folder) if folder is not None else LastRun(seconds={}, rows=0)
     facts = plan_facts(
         registry,
         build_matrix(registry),
         profile=arguments.profile,
         row_count=row_count(arguments.row_count),
         include_vendor_live=arguments.include_vendor_live,
-        seconds=last_seconds(folder) if folder is not None else {},
+        **last,
     )
-    return _finish(arguments, output, documents.PLAN, facts, _stamp(output, profile=facts.profile))
+    status = _finish(arguments, output, documents.PLAN, facts, _stamp(output, profile=facts.profile))
+    if arguments.format == "text":
+        sys.stdout.writelines(f"  {_spoken(line)}\n" for line in plan_lines(facts))
+    return status
 
 
 def _benchmark_slo(arguments: argparse.Namespace) -> int:
@@ -281,7 +286,7 @@ def _chain_told(arguments: argparse.Namespace, report: chain.ChainReport, stamp:
         **stamp.model_dump(mode="json"),
         "release": release,
         "facts": report.facts.model_dump(mode="json") if report.facts is not None else None,
-        "results": [ruling.model_dump(mode="json") for ruling in report.rulings],
+        "results": [ruling.row() for ruling in report.rulings],
     }
     return _show(document, arguments.format)
 
@@ -291,10 +296,14 @@ def _show(document: Mapping[str, object], form: str) -> int:
         text = json.dumps(document, ensure_ascii=not _speaks_utf8(), allow_nan=False, indent=2) + "\n"
     else:
         text = document_markdown(document) if form == "markdown" else document_text(document)
-        if not _speaks_utf8():
-            text = text.encode("ascii", "backslashreplace").decode()
+        text = _spoken(text)
     sys.stdout.write(text)
     return GREEN if document["passed"] is True else RED
+
+
+def _spoken(text: str) -> str:
+    """`text` as the output can take it."""
+    return text if _speaks_utf8() else text.encode("ascii", "backslashreplace").decode()
 
 
 def _speaks_utf8() -> bool:

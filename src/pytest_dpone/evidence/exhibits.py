@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from ..core.gates.checklist import ChecklistFacts
 from ..core.gates.documents import Judged, judge_document
 from ..core.gates.external import Problem
 from ..core.gates.matrix import MatrixFacts
+from ..core.gates.tallies import CheckedFacts, RuntimeFacts
 from ..core.strict import NotStrict, parse_object
 from .files import Unreadable, read_bytes, sha256
 
@@ -30,6 +33,19 @@ class Reading:
     judged: Judged
 
 
+_known: ContextVar[dict[tuple[str, str], Judged] | None] = ContextVar("known", default=None)
+
+
+@contextmanager
+def remembering() -> Iterator[None]:
+    """Within this, the same bytes are judged once: a run reads its documents in several packs one after the other."""
+    token = _known.set({})
+    try:
+        yield
+    finally:
+        _known.reset(token)
+
+
 def read_document(path: Path, *, expected: str, level: int = 0) -> Reading:
     """Read and judge the document at `path`, and the artifacts that it names if it is a pack. Never raises."""
     try:
@@ -37,15 +53,27 @@ def read_document(path: Path, *, expected: str, level: int = 0) -> Reading:
     except Unreadable as error:
         code = "missing" if str(error) == "is missing" else "unreadable"
         return Reading(None, _broken(Problem(code, f"{error}: {path}")))
-    try:
-        data = parse_object(raw)
-    except NotStrict as error:
-        return Reading(sha256(raw), _broken(Problem("not_json", f"is not strict JSON: {error}")))
-    judged = judge_document(data, raw, expected=expected)
+    digest = sha256(raw)
+    judged = _judged(raw, digest, expected)
     if isinstance(judged.facts, BundleFacts):
         below = tuple(_below(judged, judged.facts, path.parent, level))
         judged = replace(judged, problems=(*judged.problems, *below))
-    return Reading(sha256(raw), judged)
+    return Reading(digest, judged)
+
+
+def _judged(raw: bytes, digest: str, expected: str) -> Judged:
+    known = _known.get()
+    if known is not None and (digest, expected) in known:
+        return known[digest, expected]
+    try:
+        judged = judge_document(parse_object(raw), raw, expected=expected)
+    except NotStrict as error:
+        judged = _broken(Problem("not_json", f"is not strict JSON: {error}"))
+    if known is not None:
+        # Nobody reads the facts of these again, and they are large.
+        light = replace(judged, facts=None) if isinstance(judged.facts, RuntimeFacts | CheckedFacts) else judged
+        known[digest, expected] = light
+    return judged
 
 
 def exhibit(name: str, path: Path, *, base: Path, extra: Callable[[Reading], list[Problem]] | None = None) -> Exhibit:
@@ -72,7 +100,7 @@ def supersedes(reading: Reading, *, since: str, kind: str | None) -> bool:
     """If a document that is not the recorded one is a later green one of ours: its gate was run again since."""
     judged = reading.judged
     later = judged.generated_at is not None and judged.generated_at >= since
-    return judged.evidence == "own" and judged.facts is not None and judged.kind == kind and later
+    return judged.evidence == "own" and not judged.problems and judged.kind == kind and later
 
 
 def _broken(problem: Problem) -> Judged:
@@ -91,6 +119,15 @@ def _notes(judged: Judged) -> Iterator[str]:
         yield from (note for row in facts.exhibits for note in row.notes)
 
 
+def _other(judged: Judged, facts: BundleFacts) -> str:
+    """`profile` or `release` if a document is of another one than the pack, else empty."""
+    for name in ("profile", "release"):
+        said, wanted = getattr(judged, name), getattr(facts, name)
+        if said is not None and wanted is not None and said != wanted:
+            return name
+    return ""
+
+
 def _below(judged: Judged, facts: BundleFacts, folder: Path, level: int) -> list[Problem]:
     """What is wrong with the artifacts that a pack names."""
     if level >= _MAX_LEVELS:
@@ -102,6 +139,8 @@ def _below(judged: Judged, facts: BundleFacts, folder: Path, level: int) -> list
             found.append(Problem("artifact_missing", f"names {row.name}, which {reading.judged.problems[0].text}"))
         elif reading.judged.problems:
             found.append(Problem("artifact_red", f"names {row.name}, which {reading.judged.problems[0].text}"))
+        elif other := _other(reading.judged, facts):
+            found.append(Problem(f"artifact_another_{other}", f"names {row.name}, which is of another {other}"))
         elif reading.sha256 != row.sha256 and not supersedes(reading, since=judged.generated_at or "", kind=row.kind):
             found.append(Problem("artifact_changed", f"names {row.name}, which was changed since: {row.path}"))
     return found

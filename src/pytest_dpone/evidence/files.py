@@ -7,6 +7,7 @@ import os
 import stat
 from pathlib import Path
 
+_SMALL = 2**20
 MAX_BYTES = 256 * 2**20
 """Of a JSON document."""
 
@@ -32,7 +33,10 @@ def digest(path: Path) -> tuple[str, int]:
     handle = _open(path)
     with os.fdopen(handle, "rb") as file:
         try:
-            return hashlib.file_digest(file, "sha256").hexdigest(), os.fstat(handle).st_size
+            size = os.fstat(handle).st_size
+            if size <= _SMALL:
+                return sha256(file.read()), size
+            return hashlib.file_digest(file, "sha256").hexdigest(), size
         except OSError as error:
             raise Unreadable(f"can't be read: {error.strerror}") from None
 

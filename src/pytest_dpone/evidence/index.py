@@ -7,13 +7,15 @@ import stat
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from pydantic_core import from_json
+
 from ..core.gates.chain import IndexedFile, IndexFacts
 from ..core.gates.documents import BY_SCHEMA, CHAIN, INDEX, RELEASE_PACK, content_sha256
 from ..core.gates.ruling import Ruling, red
 from ..core.strict import NotStrict, parse_object
 from .artifacts import LOCK
 from .exhibits import Render, read_document, supersedes
-from .files import Unreadable, digest, read_bytes, sha256
+from .files import MAX_BYTES, Unreadable, digest, read_bytes, sha256
 
 _HOLDERS = frozenset({INDEX.schema, CHAIN.schema, RELEASE_PACK.schema})
 """Documents that hold an index's digest, or are one: an index can't hold theirs."""
@@ -32,11 +34,12 @@ def index_tree(root: Path, *, release: str, index_file: Path) -> IndexFacts:
     files: list[IndexedFile] = []
     problems: list[str] = []
     apart = {root / name for name in OTHER_RUNS}
+    names = {index_file.name, index_file.with_suffix(".md").name}
     own = {os.path.realpath(index_file), os.path.realpath(index_file.with_suffix(".md"))}
     for path in _walk(root, root, problems, apart):
-        if path.name == LOCK and path.stat().st_size == 0:
+        if path.name == LOCK and _is_empty(path):
             continue
-        if os.path.realpath(path) in own:
+        if (path.name in names or path.is_symlink()) and os.path.realpath(path) in own:
             continue
         row = _row(root, path, problems)
         if row is not None:
@@ -93,6 +96,11 @@ def _walk(folder: Path, root: Path, problems: list[str], apart: Collection[Path]
             yield path
 
 
+def _is_empty(path: Path) -> bool:
+    found = path.lstat()
+    return stat.S_ISREG(found.st_mode) and found.st_size == 0
+
+
 def _row(root: Path, path: Path, problems: list[str]) -> IndexedFile | None:
     name = path.relative_to(root).as_posix()
     try:
@@ -101,14 +109,15 @@ def _row(root: Path, path: Path, problems: list[str]) -> IndexedFile | None:
         if link is not None and path.is_dir():
             target = link.encode("utf-8")
             return IndexedFile(path=name, sha256=sha256(target), size=len(target), kind="link", link=link)
-        hexdigest, size = digest(path)
+        raw = read_bytes(path) if path.suffix == ".json" and path.lstat().st_size <= MAX_BYTES else None
+        hexdigest, size = digest(path) if raw is None else (sha256(raw), len(raw))
     except UnicodeEncodeError:
         problems.append(f"{_told(path, root)} has a name that is not UTF-8")
         return None
     except Unreadable as error:
         problems.append(f"{_told(path, root)} {error}")
         return None
-    schema, passed = _about(path) if path.suffix == ".json" else (None, None)
+    schema, passed = _about(raw) if raw is not None else (None, None)
     kind = schema or path.suffix.lstrip(".") or "file"
     return IndexedFile(path=name, sha256=hexdigest, size=size, kind=kind, passed=passed, link=link)
 
@@ -126,17 +135,27 @@ def _link(root: Path, path: Path) -> str | None:
     return str(path.readlink())
 
 
-def _about(path: Path) -> tuple[str | None, bool | None]:
+def _about(raw: bytes) -> tuple[str | None, bool | None]:
     """`schema` and `passed` of a JSON document, as far as it has them."""
     try:
-        data = parse_object(read_bytes(path))
-    except (Unreadable, NotStrict):
+        data = from_json(raw, allow_inf_nan=False)
+    except ValueError:
+        return None, None
+    if not isinstance(data, dict):
         return None, None
     schema, passed = data.get("schema"), data.get("passed")
-    if schema in _HOLDERS and data.get("content_sha256") != content_sha256(data):
+    if schema in _HOLDERS and not _is_holder(raw):
         # What only claims to be an index or a pack is listed like any other file.
         schema = None
     return schema if isinstance(schema, str) and schema else None, passed if isinstance(passed, bool) else None
+
+
+def _is_holder(raw: bytes) -> bool:
+    try:
+        data = parse_object(raw)
+    except NotStrict:
+        return False
+    return data.get("content_sha256") == content_sha256(data)
 
 
 def _without_holders(files: list[IndexedFile]) -> list[IndexedFile]:
@@ -180,7 +199,10 @@ def _was_run_again(row: IndexedFile, root: Path, since: str) -> bool:
 
 
 def _passed(path: Path) -> bool:
-    return _about(path)[1] is True
+    try:
+        return _about(read_bytes(path))[1] is True
+    except Unreadable:
+        return False
 
 
 def _is_twin(path: Path, render: Render) -> bool:

@@ -43,6 +43,13 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     pluginmanager.add_hookspecs(hooks)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """With --dpone-plan nothing is run, and no worker is started for it."""
+    if config.getoption("dpone_plan", None) or os.environ.get("DPONE_PLAN", "0") not in ("", "0"):
+        config.option.collectonly = True
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers, and wake up if somebody asked for it."""
     for name, meaning in MARKERS.items():

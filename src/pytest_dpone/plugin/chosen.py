@@ -164,5 +164,9 @@ def _place(row: Row, origin: Origin) -> str:
 
 def _shown(value: object) -> str:
     if isinstance(value, tuple):
-        return ",".join("=".join(map(str, part)) if isinstance(part, tuple) else str(part) for part in value) or "all"
+        return (
+            ",".join("=".join(map(_shown, part)) if isinstance(part, tuple) else str(part) for part in value) or "all"
+        )
+    if isinstance(value, bool):
+        return "true" if value else "false"
     return str(value) or "none"

@@ -60,6 +60,23 @@ class Control:
         else:
             self._ending = Ending.open(self.session)
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self) -> bool | None:
+        """Print the plan instead of a collection, if that was asked for."""
+        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        if not self.session.activity.options.plan:
+            return None
+        from ..report.plan import plan_lines
+        from ..run.matrix_files import last_run
+        from .ending import plan_of
+        from .folders import artifact_folders
+
+        _, matrix = artifact_folders(self.config, self.session.activity)
+        for line in plan_lines(plan_of(self.session, last_run(matrix))):
+            if reporter is not None:
+                reporter.write_line(line)
+        return True
+
     def pytest_report_header(self) -> list[str]:
         """The run and every setting that applies, with its origin."""
         plan = self.session.plan
@@ -99,6 +116,8 @@ class Control:
         """Decide, write what is not written yet, and set the exit status; after pytest's own files are written."""
         if session.exitstatus == pytest.ExitCode.USAGE_ERROR:
             return
+        if self.session.activity.options.plan and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+            session.exitstatus = pytest.ExitCode.OK
         if self._selfcheck is not None:
             self._outcome = self._selfcheck.finish()
         elif self._ending is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..run.certification import Certification, Outcome
     from ..run.conclusion import Measured
     from ..run.inputs import GateInputs
+    from ..run.matrix_files import LastRun
     from ..run.verdict import Decision
     from .markers import MarkerTally
     from .session import DponeSession
@@ -115,14 +116,14 @@ class Ending:
     def _prepare(self) -> None:
         from ..core.gates.documents import PLAN, compose
         from ..run.gate_files import publish
-        from ..run.matrix_files import last_seconds
+        from ..run.matrix_files import last_run
 
         tree, activity = self.workspace.tree, self.session.activity
-        seconds = last_seconds(tree.matrix)
+        last = last_run(tree.matrix)
         tree.clear(whole=activity.whole)
         if not activity.whole:
             return
-        publish(tree.file(PLAN).parent, PLAN, compose(PLAN, plan_of(self.session, seconds=seconds), self._stamp()))
+        publish(tree.file(PLAN).parent, PLAN, compose(PLAN, plan_of(self.session, last), self._stamp()))
         if activity.profile == "real_local":
             self.notes += _certain(self.inputs)
         from ..run.tree import JUNIT, JUNIT_PROPERTY
@@ -265,8 +266,8 @@ def read_gate_inputs(session: DponeSession) -> GateInputs:
     return inputs
 
 
-def plan_of(session: DponeSession, *, seconds: Mapping[str, float]) -> PlanFacts:
-    """What the run would do, as facts."""
+def plan_of(session: DponeSession, last: LastRun) -> PlanFacts:
+    """What the run would do, as facts; `last` is for the estimate."""
     from ..core.gates.plan import plan_facts
 
     plan = session.plan
@@ -276,7 +277,7 @@ def plan_of(session: DponeSession, *, seconds: Mapping[str, float]) -> PlanFacts
         profile=session.activity.profile,
         row_count=session.activity.options.rows,
         scope=plan.scope,
-        seconds=seconds,
+        **last,
     )
 
 

@@ -18,6 +18,7 @@ from ..core.gates.ruling import RELEASE_PROFILES, GateResult, Value
 from ..core.gates.tallies import CheckedFacts, CheckedRow, MarkerFacts, Tally, runtime_of
 from ..evidence import chain
 from ..evidence.artifacts import write_text
+from ..evidence.exhibits import remembering
 from ..evidence.index import index_tree
 from ..report.exports import otlp_lines, prometheus_text
 from ..report.gates import document_markdown
@@ -80,6 +81,11 @@ class Conclusion:
         """Run every gate, in the order in which they stand on each other."""
         # Its blockers are those of the cases, which the run tells by itself.
         self.results.append(GateResult("certification_report", "passed" if measured.green else "failed"))
+        with remembering():
+            self._conclude(measured)
+        return tuple(self.results)
+
+    def _conclude(self, measured: Measured) -> None:
         self._judge(documents.MARKERS, measured.markers)
         self._metrics(measured)
         self._state(measured)
@@ -88,7 +94,6 @@ class Conclusion:
             self._checklist(measured)
         if self._index() and self._chain() and self._release_profile:
             self._pack("release_evidence_pack", documents.RELEASE_PACK, REQUIRED_FOR_RELEASE)
-        return tuple(self.results)
 
     def _judge(self, kind: Kind, facts: Value) -> bool:
         document = compose(kind, facts, self.stamp)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypedDict
 
 from pydantic import ValidationError
 
 from ..core.gates.documents import first_error
-from ..core.gates.matrix import SCHEMA_REPORT, MatrixFacts, Report, matrix_facts
+from ..core.gates.matrix import SCHEMA_REPORT, MatrixFacts, Report, ReportedCase, judge_matrix, matrix_facts
+from ..core.gates.ruling import passes
 from ..core.model import SCHEMA_BEHAVIOR, CaseRecord, Strategy, Verdict
 from ..core.strict import NotStrict, parse_object
 from ..errors import ArtifactError
 from ..evidence.files import Unreadable, read_bytes
+from ..report.markdown import case_markdown, report_markdown
 
 REPORT_FILE = "certification_report.json"
 _ENDING = "__behavior.json"
@@ -34,7 +39,7 @@ class MatrixFiles:
     def records(self) -> tuple[CaseRecord, ...]:
         """One record per reported case; of a case without a readable document what the report says of it."""
         return tuple(
-            document if isinstance(document := self.documents.get(row.case_id), CaseRecord) else _bare(row.model_dump())
+            document if isinstance(document := self.documents.get(row.case_id), CaseRecord) else _bare(row)
             for row in self.report.cases
         )
 
@@ -54,13 +59,53 @@ def read_matrix(directory: Path) -> MatrixFiles:
     return MatrixFiles(report, documents, tuple(strangers))
 
 
-def last_seconds(directory: Path) -> dict[str, float]:
-    """Case id → seconds in the run whose report lies in `directory`, for cases that passed; empty without a report."""
+class LastRun(TypedDict):
+    """What a plan takes from the run before: seconds of the cases that passed, and their rows."""
+
+    seconds: dict[str, float]
+    rows: int
+
+
+def last_run(directory: Path) -> LastRun:
+    """From the report in `directory`; nothing without one."""
     try:
         report = _report(directory / REPORT_FILE)
     except ArtifactError:
-        return {}
-    return {row.case_id: row.seconds for row in report.cases if row.verdict is Verdict.PASSED}
+        return LastRun(seconds={}, rows=0)
+    passed = [row for row in report.cases if row.verdict is Verdict.PASSED]
+    return LastRun(
+        seconds={row.case_id: row.seconds for row in passed}, rows=max((row.rows for row in passed), default=0)
+    )
+
+
+def run_again(directory: Path, *, profile: str, since: str) -> frozenset[str]:
+    """Names of the files of a matrix that was run again under `profile` after the moment `since`, and is green.
+
+    All of them belong to one run, and each Markdown twin says what its document says. Empty for anything less.
+    """
+    try:
+        files = read_matrix(directory)
+    except ArtifactError:
+        return frozenset()
+    report = files.report
+    if report.profile != profile or report.generated_at < since or not passes(judge_matrix(files.facts())):
+        return frozenset()
+    texts = {REPORT_FILE: lambda head: report_markdown(files.records(), head)}
+    for row in report.cases:
+        document = files.documents.get(row.case_id)
+        if row.behavior is not None and isinstance(document, CaseRecord):
+            texts[row.behavior] = partial(case_markdown, document)
+    return frozenset(name for path, text in texts.items() for name in _with_twin(directory / path, text))
+
+
+def _with_twin(path: Path, text: Callable[[Mapping[str, object]], str]) -> Iterator[str]:
+    yield path.name
+    twin = path.with_suffix(".md")
+    try:
+        if text(parse_object(read_bytes(path))).encode("utf-8", "backslashreplace") == read_bytes(twin):
+            yield twin.name
+    except (Unreadable, NotStrict):
+        return
 
 
 def _report(path: Path) -> Report:
@@ -110,13 +155,13 @@ def _canonical(body: dict[str, object]) -> str:
     return json.dumps(body, sort_keys=True, allow_nan=False)
 
 
-def _bare(row: dict[str, object]) -> CaseRecord:
+def _bare(row: ReportedCase) -> CaseRecord:
     """A record without acts, so that a case that can't be read is counted, and not measured."""
-    case_id = str(row["case_id"])
+    case_id = row.case_id
     pair, _, strategy = case_id.rpartition("__")
     source, _, sink = pair.partition("_to_")
     known = strategy in set(Strategy)
-    verdict, reason = row["verdict"], row["reason"]
+    verdict, reason = row.verdict, row.reason
     if verdict is Verdict.PASSED:
         verdict = Verdict.FAILED
     return CaseRecord.model_validate(

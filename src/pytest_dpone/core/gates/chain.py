@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import Field
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from .merkle import EMPTY, roots
-from .ruling import Ruling, Value, green, red
+from .ruling import ROW, Ruling, Value, green, red
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class IndexedFile(Value):
+@pydantic_dataclass(frozen=True, slots=True, config=ROW)
+class IndexedFile:
     """One file: path below the root with forward slashes, and what its bytes are."""
 
     path: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Generic, Literal, TypeVar
 
@@ -91,7 +91,6 @@ class Judged:
     run_mode: str | None = None
     generated_at: str | None = None
     facts: Value | None = None
-    head: Mapping[str, object] = field(default_factory=dict)
 
 
 def compose(kind: Kind, facts: Value, stamp: Stamp) -> dict[str, object]:
@@ -103,7 +102,7 @@ def compose(kind: Kind, facts: Value, stamp: Stamp) -> dict[str, object]:
         "blockers": list(blockers_of(rulings)),
         **stamp.model_dump(mode="json"),
         "facts": facts.model_dump(mode="json"),
-        "results": [ruling.model_dump(mode="json") for ruling in rulings],
+        "results": [ruling.row() for ruling in rulings],
     }
     return {**body, "content_sha256": content_sha256(body)}
 
@@ -142,7 +141,6 @@ def judge_document(data: Mapping[str, object], raw: bytes, *, expected: str) -> 
         run_mode=document.run_mode,
         generated_at=document.generated_at,
         facts=document.facts,
-        head=data,
     )
 
 

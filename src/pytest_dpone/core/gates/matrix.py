@@ -4,27 +4,29 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from ..model import CaseRecord, NotRun, Scalar, ServiceRecord, Verdict
-from .ruling import RELEASE_PROFILES, Ruling, Value, green, red
+from .ruling import RELEASE_PROFILES, ROW, Ruling, Value, green, red
 
 SCHEMA_REPORT = "pytest-dpone/certification-report/v1"
 
 _TOLERATED = (NotRun.UNAVAILABLE, NotRun.NOT_IMPLEMENTED)
 
 
-class ReportedCase(BaseModel):
-    """One row of a certification report."""
-
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+@pydantic_dataclass(frozen=True, slots=True, config=ConfigDict(allow_inf_nan=False))
+class ReportedCase:
+    """One row of a certification report, as far as a gate needs it."""
 
     case_id: str
     verdict: Verdict
     reason: NotRun | None = None
     seconds: Annotated[float, Field(ge=0)] = 0.0
+    rows: Annotated[int, Field(ge=0)] = 0
     behavior: str | None = None
     """Name of the case's document, if it has one."""
 
@@ -50,7 +52,8 @@ class Report(BaseModel):
     """What counts beside `real`, in a patch release (DESIGN §8)."""
 
 
-class MatrixCase(Value):
+@pydantic_dataclass(frozen=True, slots=True, config=ROW)
+class MatrixCase:
     """A case as its report tells it, and what its own document says (None: there is none, and none is needed)."""
 
     case_id: str
@@ -145,7 +148,7 @@ def report_problems(report: Report) -> list[str]:
 def report_facts(report: Report) -> MatrixFacts:
     """The report alone, without the documents of its cases."""
     facts = matrix_facts(report, {})
-    return facts.model_copy(update={"cases": tuple(c.model_copy(update={"problem": ""}) for c in facts.cases)})
+    return facts.model_copy(update={"cases": tuple(replace(case, problem="") for case in facts.cases)})
 
 
 def _document_problem(row: ReportedCase, document: CaseRecord | str | None) -> str:

@@ -69,6 +69,8 @@ class PlanFacts(Value):
     estimated_seconds: Annotated[float, Field(ge=0)] | None = None
     estimated_cases: Annotated[int, Field(ge=0)] = 0
     """Planned cases that the estimate knows a duration of."""
+    estimated_rows: Annotated[int, Field(ge=0)] = 0
+    """Rows of each case in the run that the estimate is from."""
 
 
 def plan_facts(
@@ -80,8 +82,9 @@ def plan_facts(
     include_vendor_live: bool = False,
     scope: Sequence[Case] | None = None,
     seconds: Mapping[str, float] | None = None,
+    rows: int = 0,
 ) -> PlanFacts:
-    """Plan `scope` (default: the whole matrix). `seconds` are the durations of cases in the last run.
+    """Plan `scope` (default: the whole matrix). `seconds` are durations of cases in the last run, which had `rows`.
 
     Raises `UsageError` for an unknown profile, and if `vendor_live` and its flag do not go together.
     """
@@ -104,6 +107,7 @@ def plan_facts(
         commands=_commands(profile, row_count),
         estimated_seconds=round(sum(known.values()), 1) if known else None,
         estimated_cases=len(known),
+        estimated_rows=rows if known else 0,
     )
 
 

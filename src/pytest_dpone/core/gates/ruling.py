@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from ...errors import UsageError
 from ..model import Scalar
@@ -31,7 +32,12 @@ class Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Ruling(Value):
+ROW = ConfigDict(extra="forbid", allow_inf_nan=False)
+"""Of values that a document may have thousands of: dataclasses with slots, a fraction of a model's size."""
+
+
+@pydantic_dataclass(frozen=True, slots=True, config=ROW)
+class Ruling:
     """One rule applied to one subject. A red one has a `code`, which with the subject makes the blocker."""
 
     subject: str
@@ -42,6 +48,10 @@ class Ruling(Value):
     code: str = ""
     text: str = ""
     """For people, one line."""
+
+    def row(self) -> dict[str, Scalar]:
+        """The fields by name, for a document."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     @property
     def blocker(self) -> str:

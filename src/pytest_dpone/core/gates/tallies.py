@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import Field
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from ..model import ActName, CaseRecord, NotRun, Verdict
 from .metrics import FAILURE_RATE, Measured, Metrics
-from .ruling import RELEASE_PROFILES, Ruling, Value, green, red
+from .ruling import RELEASE_PROFILES, ROW, Ruling, Value, green, red
 
 Count = Annotated[int, Field(ge=0)]
 
@@ -42,7 +43,8 @@ class MarkerFacts(Value):
     required: tuple[str, ...] = ()
 
 
-class CheckedRow(Value):
+@pydantic_dataclass(frozen=True, slots=True, config=ROW)
+class CheckedRow:
     """How many checks were made of one subject, e.g. a case, and how many of them failed."""
 
     subject: str
@@ -59,7 +61,8 @@ class CheckedFacts(Value):
     """What would belong here and was not measured, and why; it counts for nothing."""
 
 
-class ActMetrics(Value):
+@pydantic_dataclass(frozen=True, slots=True, config=ROW)
+class ActMetrics:
     """One act: rows that the sink must hold after it, seconds in the engine, in its phases and in the harness."""
 
     name: str
@@ -70,7 +73,8 @@ class ActMetrics(Value):
     """Phase → seconds, as the engine told them, e.g. `stage`."""
 
 
-class CaseMetrics(Value):
+@pydantic_dataclass(frozen=True, slots=True, config=ROW)
+class CaseMetrics:
     """What was measured of one case. A metric that was not measured is absent, never 0."""
 
     case_id: str
