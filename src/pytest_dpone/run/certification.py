@@ -78,7 +78,10 @@ class Certification:
 
     def _decide(self, records: tuple[CaseRecord, ...]) -> Decision:
         size = len(self.plan.matrix.planned)
-        return decide(records, profile=self.publication.identity.profile, matrix_size=size, blockers=[*self._blockers])
+        identity, blockers = self.publication.identity, [*self._blockers]
+        return decide(
+            records, profile=identity.profile, run_mode=identity.run_mode, matrix_size=size, blockers=blockers
+        )
 
     def _report(self, records: tuple[CaseRecord, ...], decision: Decision) -> object:
         return self.publication.report(

@@ -12,7 +12,7 @@ from ..core.registry import Excluded
 from ..evidence.artifacts import check_writable, hold, remove_stale, write_json, write_text
 from ..report.markdown import case_markdown, report_markdown
 from .origin import Origin
-from .verdict import Decision, blockers_of
+from .verdict import SIMULATED, Decision, blockers_of
 
 SCHEMA_REPORT = "pytest-dpone/certification-report/v1"
 
@@ -83,6 +83,8 @@ class Publication:
         return path
 
     def _head(self, schema: str, *, passed: bool, blockers: Sequence[str]) -> dict[str, object]:
+        if self.identity.run_mode == SIMULATED:  # nobody may take it for a pass, however well it behaved
+            passed, blockers = False, [*blockers, "run_mode.simulated"]
         return {
             "schema": schema,
             "passed": passed,

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from ..core.model import CaseRecord, NotRun, Verdict
 from ..errors import UsageError
 
+SIMULATED = "mock_local"
+"""The run mode in which no row of a service is moved: it gives another word, and no artifact of it says `passed`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -20,12 +23,21 @@ class Decision:
     blockers: tuple[str, ...]
 
 
-def decide(records: Sequence[CaseRecord], *, profile: str, matrix_size: int, blockers: Sequence[str] = ()) -> Decision:
-    """Judge the records of a whole scope under a profile.
+def decide(
+    records: Sequence[CaseRecord],
+    *,
+    profile: str,
+    matrix_size: int,
+    run_mode: str = "real_local",
+    blockers: Sequence[str] = (),
+) -> Decision:
+    """Judge the records of a whole scope under a profile; a simulated run is at best `SIMULATED`, whatever the profile.
 
     `matrix_size` is the number of all planned cases, of which `records` may be a selection. `blockers` are codes of
     what went wrong beside the cases; any of them makes the run red. Raises `UsageError` for an unknown profile.
     """
+    if run_mode == SIMULATED:
+        return _simulated(records, matrix_size, tuple(blockers))
     if profile == "local_live":
         return _local(records, matrix_size, tuple(blockers))
     if profile == "real_local":
@@ -40,12 +52,17 @@ def blockers_of(record: CaseRecord) -> tuple[str, ...]:
     return (f"{record.case_id}.{record.verdict}",)
 
 
+def _simulated(records: Sequence[CaseRecord], matrix_size: int, extra: tuple[str, ...]) -> Decision:
+    blockers = (*_untolerated(records), *extra)
+    counts = f"{_counts(records, matrix_size, passed='behaved')}; no real row was moved"
+    if blockers:
+        return Decision(False, "FAILED", f"FAILED: {counts}{_beside(extra)}", blockers)
+    return Decision(True, "SIMULATED", f"SIMULATED ({counts})", ())
+
+
 def _local(records: Sequence[CaseRecord], matrix_size: int, extra: tuple[str, ...]) -> Decision:
-    red = [code for r in records if not (r.reason and r.reason.tolerated) for code in blockers_of(r)]
     passed = sum(r.verdict is Verdict.PASSED for r in records)
-    if not passed:
-        red.append("scope.nothing_passed")
-    blockers = (*red, *extra)
+    blockers = (*_untolerated(records), *extra)
     counts = _counts(records, matrix_size)
     if blockers:
         return Decision(False, "FAILED", f"FAILED: {counts}{_beside(extra)}", blockers)
@@ -70,11 +87,19 @@ def _real(records: Sequence[CaseRecord], matrix_size: int, extra: tuple[str, ...
     return Decision(True, "GO", f"GO ({counts})", ())
 
 
-def _counts(records: Sequence[CaseRecord], matrix_size: int) -> str:
+def _untolerated(records: Sequence[CaseRecord]) -> list[str]:
+    """What is red in `local_live`: all that did not pass for a reason that it does not tolerate, or nothing passed."""
+    red = [code for r in records if not (r.reason and r.reason.tolerated) for code in blockers_of(r)]
+    if not any(r.verdict is Verdict.PASSED for r in records):
+        red.append("scope.nothing_passed")
+    return red
+
+
+def _counts(records: Sequence[CaseRecord], matrix_size: int, *, passed: str = "passed") -> str:
     words: Counter[str] = Counter(str(r.reason or r.verdict) for r in records)
-    passed = words.pop("passed", 0)
+    good = words.pop("passed", 0)
     planned = f"{len(records)} planned cases" if len(records) == matrix_size else _selected(len(records), matrix_size)
-    parts = [f"{passed} of {planned} passed"]
+    parts = [f"{good} of {planned} {passed}"]
     if failed := words.pop("failed", 0):
         parts.append(f"{failed} failed")
     order = sorted(NotRun, key=lambda reason: not reason.tolerated)
