@@ -64,7 +64,10 @@ def find_activity(raw: Raw, environ: Mapping[str, str]) -> Activity | None:
     options = parse(raw)
     suites = _suites(options, given, wishes)
     _check_wishes(options, given, suites, wishes)
-    return Activity(raw, options, _profile(options), suites, _unlocked(given, suites, wishes))
+    unlocked = _unlocked(given, suites, wishes)
+    if options.simulated:
+        unlocked &= {"integration_matrix"}
+    return Activity(raw, options, _profile(options), suites, unlocked)
 
 
 def _variable(name: str, environ: Mapping[str, str]) -> bool | None:
@@ -79,6 +82,8 @@ def _variable(name: str, environ: Mapping[str, str]) -> bool | None:
 def _profile(options: Options) -> str:
     if options.profile:
         return options.profile
+    if options.simulated:
+        return "local_live"
     # The documentation's release gate is the matrix in the mode real_local.
     return "real_local" if options.origins["run_mode"] in ("environment", "option") else "local_live"
 
@@ -86,10 +91,10 @@ def _profile(options: Options) -> str:
 def _suites(options: Options, given: set[str], wishes: Mapping[str, bool | None]) -> tuple[str, ...]:
     if options.selfcheck:
         return ("selfcheck",)
-    asked = given.intersection(("profile", *_SELECTION))
+    asked = given.intersection(("profile", *_SELECTION, *(("run_mode",) if options.simulated else ())))
     if not asked and not wishes["DPONE_RUN_INTEGRATION_MATRIX"]:
         return ()
-    return ("services", "matrix") if asked and not options.case else ("matrix",)
+    return ("services", "matrix") if asked and not options.case and not options.simulated else ("matrix",)
 
 
 def _check_wishes(

@@ -48,7 +48,7 @@ class Control:
         suites = self.session.activity.suites
         if suites:
             _ = self.session.engine, self.session.settings
-        if plan.services or not suites:
+        if (plan.services or not suites) and not self.session.activity.options.simulated:
             _ = self.session.stack_settings
         if "selfcheck" in suites:
             from ..run.selfcheck import Selfcheck, planned_trials
@@ -117,7 +117,7 @@ class Control:
         if self._outcome is None:
             return
         decision = self._outcome.decision
-        colour = {"green" if decision.passed else "red": True}
+        colour = {("yellow" if decision.word == "SIMULATED" else "green") if decision.passed else "red": True}
         terminalreporter.write_sep("=", "dpone", **colour)
         for line in self._summary(self._outcome, terminalreporter):
             _write(terminalreporter, line)
@@ -198,6 +198,10 @@ def start(config: pytest.Config, raw: Raw) -> None:
     session = DponeSession(config, activity, run_id=f"{now:%y%m%d%H%M%S}{secrets.token_hex(3)}")
     config.pluginmanager.register(session, "dpone-session")
     config.pluginmanager.register(Control(session), "dpone-control")
+    if activity.options.simulated:
+        from .simulation import Simulation
+
+        config.pluginmanager.register(Simulation(), "dpone-simulation")
     for number in (signal.SIGTERM, signal.SIGHUP):
         _end_by(number, config)
 
@@ -214,6 +218,8 @@ def artifact_folders(config: pytest.Config, activity: Activity) -> tuple[Path, P
         return config.invocation_params.dir if options.origins[field] in typed else config.rootpath
 
     root = base("artifact_dir") / options.artifact_dir
+    if options.simulated:  # never over the artifacts of a run that has certified something
+        root /= "simulated"
     matrix = base("matrix_dir") / options.matrix_dir if options.matrix_dir else root / "matrix"
     return root.absolute(), matrix.absolute()
 
