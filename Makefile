@@ -4,6 +4,7 @@ BIN := $(VENV)/bin
 EXTRAS := embedded,docker,xdist
 ROWS ?= 500
 WORKERS ?= 2
+ACTIONLINT ?= v1.7.12
 
 .PHONY: certify test unit real selfcheck cover lint types format bench clean help
 
@@ -57,4 +58,7 @@ $(VENV)/.run: pyproject.toml | $(BIN)/python
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/.run
 	$(BIN)/python -m pip install --quiet --group dev
+	@# Not from PyPI: that package fetches a binary while it is installed, and fails where it can't.
+	@GOBIN='$(abspath $(BIN))' go install github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT) 2>/dev/null \
+		|| echo "actionlint needs Go; without it the test of the workflows that runs it is skipped"
 	@touch $@

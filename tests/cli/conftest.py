@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pytest_dpone.cli.main import main
+from pytest_dpone.core.gates.tallies import tally
 from pytest_dpone.core.model import (
     ActName,
     ActRecord,
@@ -196,7 +197,7 @@ def write_matrix(folder: Path, *records: CaseRecord, profile: str = "real_local"
     for record in records:
         publication.case(record)
     decision = decide(records, profile=profile, matrix_size=len(records))
-    publication.report(records, decision, excluded=(), matrix_size=len(records))
+    publication.report(records, [tally(r) for r in records], decision, excluded=(), matrix_size=len(records))
 
 
 def write_evidence(root: Path) -> None:

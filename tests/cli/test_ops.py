@@ -52,7 +52,10 @@ def test_a_document_has_the_common_fields_and_fits_its_schema(name: str, tree) -
 
 def test_the_release_pack_says_go_and_what_is_from_elsewhere(ops_argv, tree) -> None:  # type: ignore[no-untyped-def]
     assert tree.ops(*ops_argv["release_pack"]).out == (
-        "release_evidence_pack: GO\n  taken from elsewhere: service_markers\n"
+        "release_evidence_pack: GO\n"
+        "  taken from elsewhere: service_markers\n"
+        "  self-asserted: cli_commands, run_cli, run_python_api, hierarchical_lineage, source_sink_matrix, "
+        "contracts_guardrails, documentation, package\n"
     )
 
 

@@ -26,7 +26,6 @@ from pytest_dpone.core.matrix import build_matrix
 from pytest_dpone.core.model import ActName, ActRecord, Case, CaseRecord, Check, DiffReport, NotRun, Strategy, Verdict
 from pytest_dpone.core.registry import default_registry
 from pytest_dpone.errors import UsageError
-from pytest_dpone.run.publication import SCHEMA_REPORT
 
 STAMP = Stamp(generated_at="2026-01-01T00:00:00.000Z", run_id="r")
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
@@ -169,14 +168,13 @@ def record(sink: str, verdict: Verdict = Verdict.PASSED, **facts: object) -> Cas
 
 
 def test_metrics_of_a_run() -> None:
-    facts = tallies.runtime_of(
-        [
-            record("postgres"),
-            record("clickhouse", Verdict.FAILED),
-            record("minio", Verdict.NOT_RUN, reason=NotRun.CRASHED),
-            record("kafka", Verdict.NOT_RUN, reason=NotRun.UNAVAILABLE),
-        ]
-    )
+    records = [
+        record("postgres"),
+        record("clickhouse", Verdict.FAILED),
+        record("minio", Verdict.NOT_RUN, reason=NotRun.CRASHED),
+        record("kafka", Verdict.NOT_RUN, reason=NotRun.UNAVAILABLE),
+    ]
+    facts = tallies.runtime_of([tallies.tally(each).metrics for each in records])
     assert facts.totals == {
         "duration_seconds": 6.0,
         "failure_rate": 0.666667,
@@ -186,7 +184,8 @@ def test_metrics_of_a_run() -> None:
         "freshness_lag_seconds": 2.0,
     }
     assert "throughput_rows_per_second" not in facts.cases[1].metrics, "wrong rows give no number"
-    assert facts.cases[2].metrics == {}
+    assert facts.cases[2].metrics == {"failure_rate": 1}
+    assert facts.cases[3].metrics == {}
     assert passes(tallies.judge_runtime(facts))
     unmeasured = facts.cases[0].model_copy(update={"metrics": {}})
     assert blockers_of(tallies.judge_runtime(facts.model_copy(update={"cases": (unmeasured,)}))) == (
@@ -256,7 +255,6 @@ def test_a_matrix_is_judged_from_its_cases() -> None:
     assert judged("local_live", unavailable) == ("scope.nothing_passed",)
     assert judged("real_local", good, unavailable) == ("b.not_run",)
     assert judged("real_local", good) == ("scope.reduced",)
-    assert matrix.SCHEMA_REPORT == SCHEMA_REPORT
 
 
 def test_a_plan_has_what_a_profile_needs() -> None:
@@ -345,7 +343,7 @@ def test_external_evidence(kind: str, facts: dict[str, object], code: str | None
 def report(**changes: object) -> list[str]:
     """Problems of a certification report that is good but for `changes`."""
     data = {
-        "schema": SCHEMA_REPORT, "passed": True, "blockers": [], "run_id": "r", "profile": "local_live",
+        "schema": matrix.SCHEMA_REPORT, "passed": True, "blockers": [], "run_id": "r", "profile": "local_live",
         "run_mode": "real_local", "generated_at": "2026-01-01T00:00:00.000Z", "matrix_size": 1,
         "counts": {"passed": 1, "failed": 0, "not_run": 0}, "cases": [{"case_id": "a", "verdict": "passed"}], **changes,
     }  # fmt: skip

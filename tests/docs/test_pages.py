@@ -14,6 +14,7 @@ from types import ModuleType
 import pytest
 
 from pytest_dpone.cli.args import build_parser
+from pytest_dpone.core.gates.tallies import tally
 from pytest_dpone.core.matrix import build_matrix
 from pytest_dpone.core.model import (
     ActName,
@@ -70,6 +71,9 @@ NOT_RUN = {
     ),
     "pytest --dpone-profile=local_live --dpone-services=postgres=docker --dpone-image=postgres=postgres:16": (
         "needs Docker and a registry; tests/real/test_stack_docker.py has the provider"
+    ),
+    "gh workflow run live-certification.yml --ref main -f profile=real_local -f release=v1.2.0 -f release_type=minor": (
+        "needs GitHub; tests/rules/test_workflows.py has the inputs"
     ),
     "pytest-dpone serve postgres": "runs until Ctrl-C; tests/real/test_docs_stories.py serves for the commands after it",
 }
@@ -265,7 +269,7 @@ def test_the_artifacts_page_names_every_field(tmp_path: Path) -> None:
     publication = Publication(tmp_path, Identity(run_id="r", profile="local_live", run_mode="real_local"))
     decision = decide([record], profile="local_live", matrix_size=1)
     behavior = json_of(publication.case(record))
-    report = json_of(publication.report([record], decision, excluded=(), matrix_size=1))
+    report = json_of(publication.report([record], [tally(record)], decision, excluded=(), matrix_size=1))
     page = "docs/artifacts.md"
     common = pages.fields(page, "## Fields of both files")
     assert pages.fields(page, "## certification_report.json") | common == set(report)

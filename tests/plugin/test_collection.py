@@ -165,9 +165,11 @@ def test_the_documentations_variables_collect_the_matrix(
     assert project.report(project.path / "elsewhere" / "matrix")["profile"] == "local_live"
 
 
-def test_the_mode_real_local_is_the_release_gate(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_mode_real_local_judges_the_cases_and_leaves_the_release_to_the_pack(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DPONE_RUN_INTEGRATION_MATRIX", "1")
     monkeypatch.setenv("DPONE_MATRIX_RUN_MODE", "real_local")
     result = project.run()
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["GO (3 of 3 planned cases passed)"])
+    result.stdout.fnmatch_lines(["PASSED (3 of 3 planned cases passed; the cases alone, no release decision)"])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_dpone.core.registry import default_registry
-from pytest_dpone.plugin import chosen, options
+from pytest_dpone.plugin import chosen, options, values
 from pytest_dpone.run.settings import RunSettings
 
 from .conftest import Project
@@ -23,12 +23,13 @@ def test_the_reference_page_is_what_the_table_says() -> None:
 
 
 def test_rows_and_fields_agree() -> None:
-    assert [row.field for row in options.TABLE] == [f.name for f in fields(chosen.Options) if f.name != "origins"]
+    others = ("origins", "declared")
+    assert [row.field for row in options.TABLE] == [f.name for f in fields(chosen.Options) if f.name not in others]
     assert len({row.env for row in options.TABLE}) == len(options.TABLE)
 
 
 def test_the_services_are_those_of_the_registry() -> None:
-    assert default_registry().services == options.SERVICES
+    assert default_registry().services == values.SERVICES
 
 
 def test_defaults_are_those_of_the_run_settings() -> None:
@@ -127,7 +128,7 @@ BAD = [
     ("--dpone-source=alfa", "no planned case has the source 'alfa'\nhint: did you mean alpha?"),
     ("--dpone-sink=alpha", "no planned case has the sink 'alpha'"),
     ("--dpone-strategy=scd3", "no planned case has the strategy 'scd3'\nhint: did you mean scd2?"),
-    ("--dpone-artifact-dir=fake.json/below", "fake.json/below/matrix can't be written or read: Not a directory"),
+    ("--dpone-artifact-dir=fake.json/below", "fake.json/below can't be written or read: Not a directory"),
 ]
 
 

@@ -20,7 +20,8 @@ def test_a_green_run(project: Project) -> None:
             "=* dpone *=",
             "*full    replace scd2",
             "alpha → beta ok      ok      ok",
-            "artifacts: */test_artifacts/live_certification/matrix",
+            "gates: certification_report ok · service_markers ok · *",
+            "artifacts: */test_artifacts/live_certification",
             "PASSED (3 of 3 planned cases passed)",
             "=*3 passed*",
         ],
@@ -176,12 +177,25 @@ def test_the_release_profile_accepts_nothing_less(project: Project) -> None:
     project.behave({"*__scd2": "todo"})
     result = project.run("--dpone-profile=real_local")
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["NO-GO: 2 of 3 planned cases passed; 1 not implemented yet; 1 blocker"])
+    result.stdout.fnmatch_lines(
+        [
+            "dpone: this run will end NO-GO: no release is named (dpone_release)",
+            "  integration_matrix.not_run: integration_matrix: 1 not implemented yet",
+            "  baseline.missing: no baseline is given: *",
+            "  bounds.missing: no bound is given: *",
+            "  evidence.nothing_checked: nothing was checked",
+            "  release.missing: no release is named: *",
+            "  alpha_to_beta__scd2.not_run",
+            "NO-GO: 2 of 3 planned cases passed; 1 not implemented yet; 6 blockers",
+        ]
+    )
+    assert project.report()["passed"] is False
     project.behave({})
-    assert project.run("--dpone-profile=real_local").ret == 0
+    assert project.run("--dpone-profile=real_local").ret == 1
+    assert project.report()["passed"] is True, "the cases are green, the release is not"
     narrowed = project.run("--dpone-profile=real_local", "--dpone-strategy=scd2")
     assert narrowed.ret == 1
-    narrowed.stdout.fnmatch_lines(["NO-GO: 1 of 1 selected case (of 3 planned) passed; 1 blocker"])
+    narrowed.stdout.fnmatch_lines(["  scope.reduced", "NO-GO: 1 of 1 selected case (of 3 planned) passed; * blockers"])
 
 
 def test_a_test_that_fails_after_its_case_has_passed_is_red(project: Project) -> None:

@@ -162,7 +162,10 @@ def test_the_artifacts_of_a_real_run_stay(pytester: pytest.Pytester) -> None:
     )
     assert run(pytester, "--dpone-profile=local_live").ret == 0
     assert (matrix / REPORT).read_text() == real
-    assert (matrix.parent / "simulated" / "matrix" / REPORT).exists()
+    written = {path.name for path in (matrix.parent / "simulated").rglob("*") if path.is_file()}
+    case = "minio_to_minio__full_refresh__behavior"
+    stems = (case, "certification_report")
+    assert {f"{stem}.{kind}" for stem in stems for kind in ("json", "md")} == {n for n in written if n[0] != "."}
 
 
 def test_a_broken_engine_is_red(pytester: pytest.Pytester) -> None:
@@ -190,6 +193,10 @@ WRONG = [
     (["--dpone-services=postgres=docker"], "contradicts --dpone-services: it starts no service"),
     (["--dpone-image=postgres=postgres:17"], "contradicts --dpone-image: it starts no service"),
     (["--dpone-keep=always"], "contradicts --dpone-keep: its tables end with it"),
+    (
+        ["--dpone-profile=local_live", "--dpone-release=v1.2.0"],
+        "--dpone-release has no run that it is for\nhint: leave it",
+    ),
 ]
 
 

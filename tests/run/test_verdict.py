@@ -89,9 +89,15 @@ def test_everything_passed() -> None:
 
 def test_real_local_needs_every_case_on_real_services() -> None:
     good = decide([passed(Strategy.CDC, REAL)], profile="real_local", matrix_size=1)
-    assert (good.passed, good.headline) == (True, "GO (1 of 1 planned cases passed)")
-    emulated = decide([passed(Strategy.CDC, REAL, MOTO)], profile="real_local", matrix_size=1)
+    assert (good.passed, good.headline) == (True, "PASSED (1 of 1 planned cases passed)")
+    pack = decide([passed(Strategy.CDC, REAL)], profile="real_local", matrix_size=1, pack=True)
+    assert (pack.passed, pack.headline) == (True, "GO (1 of 1 planned cases passed)")
+    emulated = decide([passed(Strategy.CDC, REAL, MOTO)], profile="real_local", matrix_size=1, pack=True)
     assert emulated.headline == "NO-GO: 1 of 1 planned cases passed; 1 blocker"
+    accepted = decide(
+        [passed(Strategy.CDC, REAL, MOTO)], profile="real_local", matrix_size=1, accepted_fidelity=["emulated"]
+    )
+    assert (accepted.passed, accepted.blockers) == (True, ())
     assert emulated.blockers == ("a_to_b__cdc.fidelity_emulated.minio",)
     missing = decide([not_run(Strategy.CDC, NotRun.NOT_IMPLEMENTED)], profile="real_local", matrix_size=1)
     assert missing.blockers == ("a_to_b__cdc.not_run",)

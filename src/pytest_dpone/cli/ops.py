@@ -24,7 +24,7 @@ from ..core.gates.metrics import (
 )
 from ..core.gates.plan import plan_facts
 from ..core.gates.ruling import PROFILES, RELEASE_PROFILES, Value, known_profile, row_count, valid_name, valid_release
-from ..core.gates.tallies import RuntimeFacts, runtime_of
+from ..core.gates.tallies import RuntimeFacts, runtime_of, tally
 from ..errors import ArtifactError, DponeError, UsageError
 from ..evidence import chain
 from ..evidence.artifacts import write_text
@@ -153,7 +153,7 @@ def _metrics_export(arguments: argparse.Namespace) -> int:
     files = read_matrix(path_of(arguments.artifact_dir, "--artifact-dir"))
     if not files.report.cases:
         raise ArtifactError("certification_report names no case", hint="run the certification again")
-    facts = runtime_of(files.records())
+    facts = runtime_of([tally(record).metrics for record in files.records()])
     stamp = _stamp(output, profile=files.report.profile, release=files.report.release, run_mode=files.report.run_mode)
     labels = {"profile": files.report.profile, "run_id": files.report.run_id}
     if output is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
 from pydantic import Field, SecretStr
 
@@ -76,7 +76,7 @@ class RunFacts(Frozen):
     unchanged: int | None = Field(ge=0, lt=2**63, default=None)
     state_before: str = ""
     state_after: str = ""
-    seconds: dict[str, float] = Field(default_factory=dict)
+    seconds: dict[str, Annotated[float, Field(ge=0, le=1e9)]] = Field(default_factory=dict)
     """Phase name → seconds, e.g. `stage`, `apply`, `state`."""
 
 

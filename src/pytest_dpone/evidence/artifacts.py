@@ -6,11 +6,14 @@ import errno
 import json
 import os
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from ..errors import ArtifactError
+
+LOCK = ".lock"
+"""Name of the empty file whose lock says that a run holds a folder."""
 
 
 def write_json(path: Path, data: Mapping[str, object]) -> None:
@@ -62,9 +65,9 @@ def hold(directory: Path) -> int | None:
     import fcntl
 
     try:
-        handle = os.open(directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        handle = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
-        raise _explained(error, directory / ".lock") from error
+        raise _explained(error, directory / LOCK) from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -81,19 +84,41 @@ def remove_stale(directory: Path, *, schemas: Collection[str]) -> int:
     """
     removed = 0
     for path in sorted(directory.glob("*.json")):
-        try:
-            ours = read_json(path).get("schema") in schemas
-        except ArtifactError:
-            continue
-        if not ours:
-            continue
-        for stale in (path, path.with_suffix(".md")):
-            try:
-                stale.unlink(missing_ok=True)
-            except OSError as error:
-                raise _explained(error, stale) from error
-        removed += 1
+        if _is_ours(path, schemas):
+            _remove(path)
+            removed += 1
     return removed
+
+
+def remove_stale_file(path: Path, *, schemas: Collection[str], beside: Iterable[Path] = ()) -> None:
+    """Remove the document at `path`, its Markdown twin and the files `beside` it, if there is one.
+
+    Raises `ArtifactError` if it can't be removed, and if it is none of ours: it would be written over.
+    """
+    if not os.path.lexists(path):
+        return
+    if not _is_ours(path, schemas):
+        raise ArtifactError(
+            f"{path} is in the way: it was not written by pytest-dpone",
+            hint="move it away, or choose another folder with --dpone-artifact-dir",
+        )
+    _remove(path, beside)
+
+
+def _is_ours(path: Path, schemas: Collection[str]) -> bool:
+    try:
+        return read_json(path).get("schema") in schemas
+    except ArtifactError:
+        return False
+
+
+def _remove(path: Path, beside: Iterable[Path] = ()) -> None:
+    # The JSON goes last: if this is interrupted, the next run finds it and removes the rest.
+    for stale in (*beside, path.with_suffix(".md"), path):
+        try:
+            stale.unlink(missing_ok=True)
+        except OSError as error:
+            raise _explained(error, stale) from error
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..core.gates.bundle import KIND_OF_NAME, BundleFacts, Exhibit, ExhibitProblem
+from ..core.gates.checklist import ChecklistFacts
 from ..core.gates.documents import Judged, judge_document
 from ..core.gates.external import Problem
+from ..core.gates.matrix import MatrixFacts
 from ..core.strict import NotStrict, parse_object
 from .files import Unreadable, read_bytes, sha256
 
@@ -62,6 +64,7 @@ def exhibit(name: str, path: Path, *, base: Path, extra: Callable[[Reading], lis
         run_mode=reading.judged.run_mode,
         generated_at=reading.judged.generated_at,
         problems=tuple(ExhibitProblem(code=p.code, text=p.text) for p in problems),
+        notes=tuple(dict.fromkeys(_notes(reading.judged))),
     )
 
 
@@ -74,6 +77,18 @@ def supersedes(reading: Reading, *, since: str, kind: str | None) -> bool:
 
 def _broken(problem: Problem) -> Judged:
     return Judged("external", None, (problem,))
+
+
+def _notes(judged: Judged) -> Iterator[str]:
+    facts = judged.facts
+    if isinstance(facts, ChecklistFacts):
+        asserted = [item.name for item in facts.items if item.by == "self_asserted"]
+        if asserted:
+            yield f"self-asserted: {', '.join(asserted)}"
+    elif isinstance(facts, MatrixFacts) and facts.accepted_fidelity:
+        yield f"accepted beside real services: {', '.join(facts.accepted_fidelity)}"
+    elif isinstance(facts, BundleFacts):
+        yield from (note for row in facts.exhibits for note in row.notes)
 
 
 def _below(judged: Judged, facts: BundleFacts, folder: Path, level: int) -> list[Problem]:

@@ -4,31 +4,38 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from ..core.gates.chain import IndexedFile, IndexFacts
 from ..core.gates.documents import BY_SCHEMA, CHAIN, INDEX, RELEASE_PACK, content_sha256
 from ..core.gates.ruling import Ruling, red
 from ..core.strict import NotStrict, parse_object
+from .artifacts import LOCK
 from .exhibits import Render, read_document, supersedes
 from .files import Unreadable, digest, read_bytes, sha256
 
 _HOLDERS = frozenset({INDEX.schema, CHAIN.schema, RELEASE_PACK.schema})
 """Documents that hold an index's digest, or are one: an index can't hold theirs."""
+OTHER_RUNS = ("cases", "runs")
+"""Folders of runs that must not write over a full one: of chosen cases, and of a second run at the same time."""
 _CHAIN_FOLDERS = ("entries", "indexes")
 
 
 def index_tree(root: Path, *, release: str, index_file: Path) -> IndexFacts:
     """Index every file below `root`, of whatever type; `index_file` is where the index will be written.
 
-    Left out are the index itself, chains and release packs, with their Markdown twins. Links that leave the root, and
-    whatever is neither file nor folder, are problems that make the index red.
+    Left out are the index itself, chains and release packs, with their Markdown twins; the folders `cases` and `runs`
+    directly below the root, where other runs have trees of their own; and the empty files that hold a folder. Links
+    that leave the root, and whatever is neither file nor folder, are problems that make the index red.
     """
     files: list[IndexedFile] = []
     problems: list[str] = []
+    apart = {root / name for name in OTHER_RUNS}
     own = {os.path.realpath(index_file), os.path.realpath(index_file.with_suffix(".md"))}
-    for path in _walk(root, root, problems):
+    for path in _walk(root, root, problems, apart):
+        if path.name == LOCK and path.stat().st_size == 0:
+            continue
         if os.path.realpath(path) in own:
             continue
         row = _row(root, path, problems)
@@ -70,7 +77,7 @@ def turned_green(facts: IndexFacts, root: Path) -> list[Ruling]:
     return found
 
 
-def _walk(folder: Path, root: Path, problems: list[str]) -> Iterator[Path]:
+def _walk(folder: Path, root: Path, problems: list[str], apart: Collection[Path] = ()) -> Iterator[Path]:
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
@@ -79,6 +86,8 @@ def _walk(folder: Path, root: Path, problems: list[str]) -> Iterator[Path]:
     for entry in entries:
         path = Path(entry.path)
         if entry.is_dir(follow_symlinks=False):
+            if path in apart:
+                continue
             yield from _walk(path, root, problems)
         else:
             yield path
@@ -136,7 +145,7 @@ def _without_holders(files: list[IndexedFile]) -> list[IndexedFile]:
     for path in holders:
         if Path(path).name == CHAIN.file:
             folder = Path(path).parent
-            left_out.add((folder / ".lock").as_posix())
+            left_out.add((folder / LOCK).as_posix())
             left_out |= {
                 file.path
                 for file in files

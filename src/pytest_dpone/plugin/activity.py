@@ -10,9 +10,15 @@ import pytest
 
 from .active import SERVICE_MARKERS
 from .chosen import Options, parse
-from .options import VARIABLES, Raw, switch
+from .options import SELECTION, VARIABLES, Raw
+from .values import switch
 
-_SELECTION = ("case", "source", "sink", "strategy")
+_FOR_GATES = (
+    *("release", "release_type", "check", "objectives", "baseline", "update_baseline"),
+    *("minimum", "maximum", "accept_fidelity"),
+)
+
+_NO_GATE = "leave it out, or leave out --dpone-run-mode=mock_local: no gate takes a simulated run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +32,13 @@ class Activity:
     """Which packaged suites are collected: `services`, `matrix`, `selfcheck`."""
     unlocked: frozenset[str]
     """The integration markers whose tests may run."""
+    whole: bool
+    """If the run judges itself by all gates. With the documentation's variables alone it does one step of them."""
 
     @property
     def only_selected(self) -> bool:
         """If everything but the selected cases, or but the mutants, is deselected."""
-        return self.options.selfcheck or (self.certifies and bool(self.options.case))
+        return self.options.selfcheck or (self.certifies and _one_case(self.options))
 
     @property
     def certifies(self) -> bool:
@@ -39,7 +47,8 @@ class Activity:
 
     def to_json(self) -> str:
         """For the workers; no setting of the table holds a secret."""
-        return json.dumps({"raw": self.raw, "suites": self.suites, "unlocked": sorted(self.unlocked)})
+        facts = {"raw": self.raw, "suites": self.suites, "unlocked": sorted(self.unlocked), "whole": self.whole}
+        return json.dumps(facts)
 
     @classmethod
     def from_json(cls, text: str) -> Activity:
@@ -47,7 +56,8 @@ class Activity:
         data = json.loads(text)
         raw = {name: (value, origin) for name, (value, origin) in data["raw"].items()}
         options = parse(raw)
-        return cls(raw, options, _profile(options), tuple(data["suites"]), frozenset(data["unlocked"]))
+        unlocked = frozenset(data["unlocked"])
+        return cls(raw, options, _profile(options), tuple(data["suites"]), unlocked, data["whole"])
 
 
 def find_activity(raw: Raw, environ: Mapping[str, str]) -> Activity | None:
@@ -64,10 +74,12 @@ def find_activity(raw: Raw, environ: Mapping[str, str]) -> Activity | None:
     options = parse(raw)
     suites = _suites(options, given, wishes)
     _check_wishes(options, given, suites, wishes)
+    whole = "matrix" in suites and not options.simulated and bool(given.intersection(("profile", *SELECTION)))
+    _check_gates(options, given, whole=whole)
     unlocked = _unlocked(given, suites, wishes)
     if options.simulated:
         unlocked &= {"integration_matrix"}
-    return Activity(raw, options, _profile(options), suites, unlocked)
+    return Activity(raw, options, _profile(options), suites, unlocked, whole)
 
 
 def _variable(name: str, environ: Mapping[str, str]) -> bool | None:
@@ -91,10 +103,25 @@ def _profile(options: Options) -> str:
 def _suites(options: Options, given: set[str], wishes: Mapping[str, bool | None]) -> tuple[str, ...]:
     if options.selfcheck:
         return ("selfcheck",)
-    asked = given.intersection(("profile", *_SELECTION, *(("run_mode",) if options.simulated else ())))
+    asked = given.intersection(("profile", *SELECTION, *(("run_mode",) if options.simulated else ())))
     if not asked and not wishes["DPONE_RUN_INTEGRATION_MATRIX"]:
         return ()
-    return ("services", "matrix") if asked and not options.case and not options.simulated else ("matrix",)
+    return ("services", "matrix") if asked and not options.simulated and not _one_case(options) else ("matrix",)
+
+
+def _one_case(options: Options) -> bool:
+    """If cases were asked for by name. An ini file only declares what there is to certify."""
+    return bool(options.case) and options.origins["case"] != "ini"
+
+
+def _check_gates(options: Options, given: set[str], *, whole: bool) -> None:
+    """What only the gates of a whole run read would be ignored without one."""
+    lonely = [name for name in _FOR_GATES if name in given and not whole and not options.plan]
+    if lonely:
+        raise pytest.UsageError(
+            f"--dpone-{lonely[0].replace('_', '-')} has no run that it is for\nhint: "
+            + (_NO_GATE if options.simulated else "give a profile too, such as --dpone-profile=real_local")
+        )
 
 
 def _check_wishes(

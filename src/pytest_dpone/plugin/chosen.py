@@ -8,12 +8,13 @@ from typing import Literal
 
 import pytest
 
-from .options import TABLE, VARIABLES, BadValueError, Origin, Raw, Row
+from .options import SELECTION, TABLE, VARIABLES, Origin, Raw, Row
+from .values import BadValueError
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """All settings of a run, parsed. `origins` tells for each field who set it."""
+    """All settings of a run, parsed. `origins` tells for each field who set it, `declared` what an ini file plans."""
 
     profile: str
     case: tuple[str, ...]
@@ -32,9 +33,20 @@ class Options:
     artifact_dir: str
     matrix_dir: str
     run_mode: str
+    release: str
+    release_type: str
+    check: tuple[tuple[str, bool], ...]
+    objectives: str
+    baseline: str
+    update_baseline: bool
+    minimum: str
+    maximum: str
+    accept_fidelity: tuple[str, ...]
+    plan: bool
     keep: Literal["never", "failed", "always"]
     selfcheck: bool
     origins: Mapping[str, Origin]
+    declared: Mapping[str, tuple[str, ...]]
 
     @property
     def simulated(self) -> bool:
@@ -46,16 +58,14 @@ def parse(raw: Raw) -> Options:
     """Parse and check every value; raises `pytest.UsageError` that says which one is wrong, and what is right."""
     values: dict[str, object] = {}
     origins: dict[str, Origin] = {}
+    declared: dict[str, tuple[str, ...]] = {}
     for row in TABLE:
         value, origin = raw.get(row.field, (row.default, "default"))
         origins[row.field] = origin
-        try:
-            if origin != "default" and not "".join(value).strip():
-                raise BadValueError("the value is empty", hint="give a value, or leave the setting out")
-            values[row.field] = _parsed(row, value)
-        except BadValueError as error:
-            raise pytest.UsageError(f"{_place(row, origin)}: {error.fact}\nhint: {error.hint}") from None
-    options = Options(**values, origins=origins)  # type: ignore[arg-type]
+        values[row.field] = _checked(row, value, origin)
+        if row.field in SELECTION and (told := raw.get(f"declared_{row.field}")):
+            declared[row.field] = tuple(map(str, _checked(row, *told)))  # type: ignore[call-overload]
+    options = Options(**values, origins=origins, declared=declared)  # type: ignore[arg-type]
     _check_together(options)
     return options
 
@@ -90,6 +100,15 @@ def reference_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def _checked(row: Row, value: str | list[str], origin: Origin) -> object:
+    try:
+        if origin != "default" and not "".join(value).strip():
+            raise BadValueError("the value is empty", hint="give a value, or leave the setting out")
+        return _parsed(row, value)
+    except BadValueError as error:
+        raise pytest.UsageError(f"{_place(row, origin)}: {error.fact}\nhint: {error.hint}") from None
+
+
 def _parsed(row: Row, value: str | list[str]) -> object:
     if row.kind != "many":
         return row.parse(str(value).strip())
@@ -98,7 +117,7 @@ def _parsed(row: Row, value: str | list[str]) -> object:
     if texts != [""] and not all(parts):
         raise BadValueError("an empty name in the list", hint="remove the comma too many, or the whole setting")
     parsed = [row.parse(part) for part in parts if part]
-    if row.field in ("services", "image"):
+    if row.field in ("services", "image", "check"):
         _refuse_twice([str(pair[0]) for pair in parsed if isinstance(pair, tuple)])
     return tuple(dict.fromkeys(parsed))
 
@@ -172,5 +191,5 @@ def _place(row: Row, origin: Origin) -> str:
 
 def _shown(value: object) -> str:
     if isinstance(value, tuple):
-        return ",".join("=".join(part) if isinstance(part, tuple) else str(part) for part in value) or "all"
+        return ",".join("=".join(map(str, part)) if isinstance(part, tuple) else str(part) for part in value) or "all"
     return str(value) or "none"

@@ -8,15 +8,15 @@ import signal
 import threading
 from collections.abc import Generator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from . import records
-from .activity import Activity, find_activity
+from .activity import find_activity
 from .chosen import header
-from .collection import PREFIX
+from .ending import Ending
+from .markers import MarkerTally
 from .options import Raw
 from .session import DponeSession, usage_errors
 
@@ -33,11 +33,14 @@ class Control:
     def __init__(self, session: DponeSession) -> None:
         self.session = session
         self.config = session.config
-        self._certification: Certification | None = None
+        self._markers = MarkerTally()
+        self._ending: Ending | None = None
         self._selfcheck: Selfcheck | None = None
         self._outcome: Outcome | SelfcheckOutcome | None = None
-        self._hold: int | None = None
-        self._notes: list[str] = []
+
+    @property
+    def _certification(self) -> Certification | None:
+        return self._ending.certification if self._ending is not None else None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
@@ -55,7 +58,7 @@ class Control:
 
             self._selfcheck = Selfcheck(planned_trials())
         else:
-            self._certification = self._start_certification()
+            self._ending = Ending.open(self.session)
 
     def pytest_report_header(self) -> list[str]:
         """The run and every setting that applies, with its origin."""
@@ -63,7 +66,8 @@ class Control:
         scope = f"{len(plan.scope)} of {len(plan.matrix.planned)} planned cases"
         settings = " · ".join(header(self.session.activity.options))
         run = f"run {self.session.run_id}, {self.session.activity.profile}, {scope}"
-        return [f"dpone: {text}" for text in (run, settings, *self._notes)]
+        notes = self._ending.notes if self._ending is not None else []
+        return [f"dpone: {text}" for text in (run, settings, *notes)]
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -73,17 +77,14 @@ class Control:
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take the records that a report brings, and show them with -v."""
+        """Take the records and markers that a report brings, and show the records with -v."""
+        self._markers.take(report)
         for text in getattr(report, records.MUTANTS, ()):
             if self._selfcheck is not None:
                 self._selfcheck.take(text)
-        if self._certification is None:
-            return
-        for text in getattr(report, records.ATTRIBUTE, ()):
-            self._take(self._certification, text, nodeid=report.nodeid)
-        if report.failed and report.nodeid.startswith(f"{PREFIX}/test_services.py"):
-            name = report.nodeid.rpartition("::")[2]
-            self._certification.block(f"service_tests.{name}", problem=f"the service test {name} failed")
+        for text in records.detach(report):
+            if self._certification is not None:
+                self._take(self._certification, text, nodeid=report.nodeid)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:
@@ -91,19 +92,17 @@ class Control:
         if self._certification is None:
             return
         for name in crashitem.rpartition("[")[2].rstrip("]").split("-"):
-            record = self._certification.crashed(name, detail=str(report.longrepr))
-            if record is not None:
-                self._certification.publish(record)
+            self._certification.crashed(name, detail=str(report.longrepr))
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        """Decide, write the report, and set the exit status."""
-        if exitstatus == pytest.ExitCode.USAGE_ERROR:
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Decide, write what is not written yet, and set the exit status; after pytest's own files are written."""
+        if session.exitstatus == pytest.ExitCode.USAGE_ERROR:
             return
         if self._selfcheck is not None:
             self._outcome = self._selfcheck.finish()
-        elif self._certification is not None:
-            self._outcome = self._certification.finish(**_missing(session, exitstatus))
+        elif self._ending is not None:
+            self._outcome = self._ending.finish(self._markers, **_missing(session))
         if self._outcome is None:
             return
         green = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
@@ -115,6 +114,8 @@ class Control:
         """The section `dpone`, after everybody else's; its last line is the verdict."""
         yield
         if self._outcome is None:
+            for text in self._ending.told if self._ending is not None else ():
+                terminalreporter.write_line(f"dpone: {text}")
             return
         decision = self._outcome.decision
         colour = {("yellow" if decision.word == "SIMULATED" else "green") if decision.passed else "red": True}
@@ -125,8 +126,8 @@ class Control:
 
     def pytest_unconfigure(self) -> None:
         """Let the next run have the folder."""
-        if self._hold is not None:
-            os.close(self._hold)
+        if self._ending is not None:
+            self._ending.close()
 
     def _take(self, certification: Certification, text: str, *, nodeid: str) -> None:
         try:
@@ -134,22 +135,15 @@ class Control:
         except ValueError as error:
             certification.block("records.refused", problem=f"the record that {nodeid} left is refused: {error}")
             return
-        certification.publish(record)
         self._show(record)
 
     def _summary(self, outcome: Outcome | SelfcheckOutcome, reporter: pytest.TerminalReporter) -> list[Line]:
-        from ..report.escape import visible_lines
-        from ..report.terminal import Line, summary_lines
         from ..run.selfcheck import SelfcheckOutcome
 
-        if isinstance(outcome, SelfcheckOutcome):
-            return list(outcome.lines)
+        if isinstance(outcome, SelfcheckOutcome) or self._ending is None:
+            return list(outcome.lines) if isinstance(outcome, SelfcheckOutcome) else []
         short = self.config.get_verbosity() < 0
-        lines = summary_lines(outcome.records, width=min(100, reporter._tw.fullwidth), short=short)
-        lines += [Line(text, "red") for problem in outcome.problems for text in visible_lines(problem)]
-        if not short and self._certification is not None:
-            lines.append(Line(f"artifacts: {self._certification.publication.directory}"))
-        return lines
+        return self._ending.lines(outcome, width=min(100, reporter._tw.fullwidth), short=short)
 
     def _show(self, record: CaseRecord) -> None:
         reporter = self.config.pluginmanager.get_plugin("terminalreporter")
@@ -160,33 +154,6 @@ class Control:
         reporter.ensure_newline()
         for line in act_lines(record):
             _write(reporter, line)
-
-    def _start_certification(self) -> Certification:
-        from ..run.certification import Certification
-        from ..run.origin import find_origin
-        from ..run.publication import Identity, Publication
-
-        activity = self.session.activity
-        root, matrix = artifact_folders(self.config, activity)
-        identity = Identity(
-            run_id=self.session.run_id,
-            profile=activity.profile,
-            run_mode=activity.options.run_mode,
-            source=find_origin(self.config.rootpath, ignore=root),
-        )
-        inside = matrix if activity.options.matrix_dir else root
-        if self.session.plan.narrowed or not activity.certifies:
-            # Never over the artifacts of a full run.
-            matrix = inside / "cases" / self.session.run_id / "matrix"
-        publication = Publication(matrix, identity)
-        if activity.certifies:
-            with usage_errors():
-                self._hold = publication.prepare()
-                if self._hold is None:
-                    self._notes.append(f"another run writes to {matrix}, so this one has a folder of its own")
-                    publication = Publication(inside / "runs" / self.session.run_id / "matrix", identity)
-                    self._hold = publication.prepare()
-        return Certification(self.session.plan, publication, "planned" if activity.certifies else "asked")
 
 
 def start(config: pytest.Config, raw: Raw) -> None:
@@ -204,24 +171,6 @@ def start(config: pytest.Config, raw: Raw) -> None:
         config.pluginmanager.register(Simulation(), "dpone-simulation")
     for number in (signal.SIGTERM, signal.SIGHUP):
         _end_by(number, config)
-
-
-def artifact_folders(config: pytest.Config, activity: Activity) -> tuple[Path, Path]:
-    """The folder of all artifacts, and the one of the matrix.
-
-    What a person types is relative to where that person stands; what a file says is relative to rootdir.
-    """
-    options = activity.options
-    typed = ("option", "environment")
-
-    def base(field: str) -> Path:
-        return config.invocation_params.dir if options.origins[field] in typed else config.rootpath
-
-    root = base("artifact_dir") / options.artifact_dir
-    if options.simulated:  # never over the artifacts of a run that has certified something
-        root /= "simulated"
-    matrix = base("matrix_dir") / options.matrix_dir if options.matrix_dir else root / "matrix"
-    return root.absolute(), matrix.absolute()
 
 
 def _end_by(number: signal.Signals, config: pytest.Config) -> None:
@@ -246,11 +195,11 @@ def _end_by(number: signal.Signals, config: pytest.Config) -> None:
     config.add_cleanup(restore)
 
 
-def _missing(session: pytest.Session, exitstatus: int) -> dict[str, Any]:
+def _missing(session: pytest.Session) -> dict[str, Any]:
     from ..core.model import NotRun
 
     stopped = session.shouldfail or session.shouldstop
-    if stopped or exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR):
+    if stopped or session.exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR):
         why = f": {stopped}" if isinstance(stopped, str) else ""
         return {"missing": NotRun.SKIPPED, "detail": f"the run ended before this case{why}"}
     return {"missing": NotRun.DESELECTED, "detail": "no test certified this case in this run"}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import pytest
 
 from .active import SIMULATED, case_param, session_or_skip
+from .markers import excuse
 
 if TYPE_CHECKING:
     from ..core.model import Case, CaseRecord
@@ -101,16 +102,17 @@ def dpone_certify(request: pytest.FixtureRequest) -> CertifyCase:
 
 def running_service(request: pytest.FixtureRequest, name: str) -> ServiceInfo:
     """The service `name`, started if need be; skips if it can't be had, fails if it does not start."""
+    from ..core.model import NotRun
     from ..errors import ServiceUnavailable
 
     services = _stack(request)
     choice = services.choose([name])[name]
     if choice.provider is None:
-        pytest.skip(f"unavailable: {choice.reason}")
+        raise excuse(NotRun.UNAVAILABLE, choice.reason)
     try:
         return services.ensure([name])[name]
     except ServiceUnavailable as error:
-        pytest.skip(f"unavailable: {error.fact}")
+        raise excuse(NotRun.UNAVAILABLE, error.fact) from None
 
 
 def _stack(request: pytest.FixtureRequest) -> Stack:
@@ -130,5 +132,5 @@ def judge(record: CaseRecord) -> None:
     if record.verdict is Verdict.PASSED:
         return
     if record.reason is not None and record.reason.tolerated:
-        pytest.skip(f"{record.reason}: {visible(record.detail)}")
+        raise excuse(record.reason, visible(record.detail))
     pytest.fail("\n".join(line.text for line in failure_lines(record)), pytrace=False)

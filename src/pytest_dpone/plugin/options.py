@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
 import pytest
 
-SERVICES = ("postgres", "mssql", "clickhouse", "kafka", "schema_registry", "minio")
+from . import values
+
 PROVIDERS = ("auto", "docker", "embedded", "external")
 
 _MOST_ROWS = 10**9
 _MOST_BATCH_ROWS = 10**6
 """A batch is held in memory several times; a wide one of a million rows takes gigabytes."""
+
+SELECTION = ("case", "source", "sink", "strategy")
+"""Settings that choose cases. In an ini file they declare what the project plans; elsewhere they choose from it."""
 
 Origin = Literal["default", "ini", "environment", "option"]
 Raw = Mapping[str, tuple[str | list[str], Origin]]
@@ -72,6 +75,8 @@ def gather(config: pytest.Config, environ: Mapping[str, str]) -> dict[str, tuple
             found[row.field] = (environ[row.env], "environment")
         elif (value := config.getini(row.ini)) not in (None, "", []):
             found[row.field] = (value, "ini")
+        if row.field in SELECTION and (declared := config.getini(row.ini)):
+            found[f"declared_{row.field}"] = (declared, "ini")
     return found
 
 
@@ -89,113 +94,6 @@ VARIABLES = {
 """The variables of the documentation that choose what runs; `0` forbids it, and contradicting an option is an error."""
 
 
-class BadValueError(ValueError):
-    """A value that a row does not take: a fact about it, and a hint."""
-
-    def __init__(self, fact: str, *, hint: str) -> None:
-        super().__init__(fact)
-        self.fact = fact
-        self.hint = hint
-
-
-def _one_of(*names: str, later: Sequence[str] = ()) -> Callable[[str], str]:
-    def parse_name(text: str) -> str:
-        if text in names or not text:
-            return text
-        if text in later:
-            raise BadValueError(f"{text!r} is not implemented yet", hint=f"use {_either(names)}")
-        raise _unknown(text, (*names, *later), usable=names)
-
-    return parse_name
-
-
-def _count(minimum: int, maximum: int = 10**18) -> Callable[[str], int]:
-    def parse_count(text: str) -> int:
-        if re.fullmatch(r"[+-]?[0-9]{1,18}", text) is None or int(text) < minimum:
-            raise BadValueError(
-                f"{text!r} is not a whole number of {minimum} or more",
-                hint=f"give a number such as {max(minimum, 1000)}",
-            )
-        if int(text) > maximum:
-            raise BadValueError(f"{text!r} is more than {maximum}", hint=f"give a number up to {maximum}")
-        return int(text)
-
-    return parse_count
-
-
-def _count_or_none(minimum: int, maximum: int) -> Callable[[str], int | None]:
-    parse_count = _count(minimum, maximum)
-    return lambda text: parse_count(text) if text else None
-
-
-def _ratio(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise BadValueError(f"{text!r} is not a ratio between 0 and 1", hint="give a part of the rows such as 0.2")
-    return value
-
-
-def _pattern(text: str) -> str:
-    if re.fullmatch(r"[\w*?\[\]!-]+", text) is None:
-        raise BadValueError(
-            f"{text!r} is neither a name nor a glob", hint="names have letters, digits and underscores; globs also *?[]"
-        )
-    return text
-
-
-def _pair(what: str, check: Callable[[str], str]) -> Callable[[str], tuple[str, str]]:
-    def parse_pair(text: str) -> tuple[str, str]:
-        service, equals, value = (part.strip() for part in text.partition("="))
-        if not equals or not value:
-            raise BadValueError(f"{text!r} is not service={what}", hint=f"write for example postgres={what}")
-        if service not in SERVICES:
-            raise _unknown(service, SERVICES, usable=SERVICES)
-        return service, check(value)
-
-    return parse_pair
-
-
-def _image(text: str) -> str:
-    if re.fullmatch(r"[A-Za-z0-9][\w.:/@-]*", text) is None:
-        raise BadValueError(f"{text!r} is not an image reference", hint="write for example postgres:17.2")
-    return text
-
-
-def _text(text: str) -> str:
-    if "\0" in text:
-        raise BadValueError("the value holds a NUL byte", hint="remove it")
-    return text
-
-
-def _flag(text: str) -> bool:
-    return switch(text, hint="use 1 or 0")
-
-
-def switch(text: str, *, hint: str) -> bool:
-    """A yes or no as people write it; raises a `ValueError` with `fact` and `hint` for anything else."""
-    word = text.strip().lower()
-    if word in ("1", "true", "yes", "on"):
-        return True
-    if word in ("", "0", "false", "no", "off"):
-        return False
-    raise BadValueError(f"{text!r} is neither yes nor no", hint=hint)
-
-
-def _unknown(text: str, names: Sequence[str], *, usable: Sequence[str]) -> BadValueError:
-    from difflib import get_close_matches
-
-    near = get_close_matches(text, names, n=1, cutoff=0.5)
-    guess = f"did you mean {near[0]}? " if near else ""
-    return BadValueError(f"unknown value {text!r}", hint=f"{guess}known: {', '.join(usable)}")
-
-
-def _either(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
-
-
 def _help(row: Row) -> str:
     default = f"; default: {row.default}" if row.default else ""
     return f"{row.help} (env: {row.env}; ini: {row.ini}{default})".replace("%", "%%")
@@ -205,24 +103,24 @@ TABLE: tuple[Row, ...] = (
     Row(
         "profile",
         "DPONE_PROFILE",
-        _one_of("local_live", "real_local", later=("vendor_live",)),
+        values.one_of("local_live", "real_local", later=("vendor_live",)),
         "Certify under this profile: local_live (what is available) or real_local (everything, on real services).",
         metavar="NAME",
     ),
     Row(
         "case",
         "DPONE_MATRIX_CASE_ID",
-        _pattern,
+        values.pattern,
         "Certify only the cases with this id or glob; other tests are deselected.",
         metavar="ID",
         kind="many",
     ),
-    Row("source", "DPONE_MATRIX_SOURCE", _pattern, "Only cases from this family.", metavar="FAMILY", kind="many"),
-    Row("sink", "DPONE_MATRIX_SINK", _pattern, "Only cases into this family.", metavar="FAMILY", kind="many"),
+    Row("source", "DPONE_MATRIX_SOURCE", values.pattern, "Only cases from this family.", metavar="FAMILY", kind="many"),
+    Row("sink", "DPONE_MATRIX_SINK", values.pattern, "Only cases into this family.", metavar="FAMILY", kind="many"),
     Row(
         "strategy",
         "DPONE_MATRIX_STRATEGY",
-        _pattern,
+        values.pattern,
         "Only cases with this load strategy.",
         metavar="STRATEGY",
         kind="many",
@@ -230,16 +128,23 @@ TABLE: tuple[Row, ...] = (
     Row(
         "rows",
         "DPONE_MATRIX_ROW_COUNT",
-        _count(1, _MOST_ROWS),
+        values.count(1, _MOST_ROWS),
         "Rows that the source starts with.",
         default="1000",
         metavar="N",
     ),
-    Row("seed", "DPONE_SEED", _count(0), "Seed of the dataset; equal seeds give equal rows.", default="1", metavar="N"),
+    Row(
+        "seed",
+        "DPONE_SEED",
+        values.count(0),
+        "Seed of the dataset; equal seeds give equal rows.",
+        default="1",
+        metavar="N",
+    ),
     Row(
         "change-ratio",
         "DPONE_MATRIX_CHANGE_RATIO",
-        _ratio,
+        values.ratio,
         "Part of the rows that changes between the loads.",
         default="0.2",
         metavar="RATIO",
@@ -247,7 +152,7 @@ TABLE: tuple[Row, ...] = (
     Row(
         "delete-ratio",
         "DPONE_MATRIX_DELETE_RATIO",
-        _ratio,
+        values.ratio,
         "Part of the rows that is deleted between the loads; it counts as change.",
         default="0.05",
         metavar="RATIO",
@@ -255,7 +160,7 @@ TABLE: tuple[Row, ...] = (
     Row(
         "dataset",
         "DPONE_DATASET",
-        _one_of("standard", "narrow", "empty", "single"),
+        values.one_of("standard", "narrow", "empty", "single"),
         "The table: standard (wide), narrow (few columns), empty (no row) or single (one row).",
         default="standard",
         metavar="NAME",
@@ -263,14 +168,14 @@ TABLE: tuple[Row, ...] = (
     Row(
         "batch-rows",
         "DPONE_BATCH_ROWS",
-        _count_or_none(1, _MOST_BATCH_ROWS),
+        values.count_or_none(1, _MOST_BATCH_ROWS),
         "Rows per Arrow batch; without it a quarter of the rows, at most 65536, so that a table has several batches.",
         metavar="N",
     ),
     Row(
         "engine",
         "DPONE_ENGINE",
-        _text,
+        values.plain,
         "The engine under test: native, or a name that a hook pytest_dpone_engine knows.",
         default="native",
         metavar="NAME",
@@ -278,7 +183,7 @@ TABLE: tuple[Row, ...] = (
     Row(
         "services",
         "DPONE_SERVICES",
-        _pair("docker", _one_of(*PROVIDERS, later=("compose",))),
+        values.pair("docker", values.one_of(*PROVIDERS, later=("compose",))),
         "How a service is had: auto, docker, embedded or external; e.g. postgres=docker,minio=embedded.",
         metavar="SERVICE=PROVIDER",
         kind="many",
@@ -286,7 +191,7 @@ TABLE: tuple[Row, ...] = (
     Row(
         "image",
         "DPONE_IMAGE",
-        _pair("postgres:17", _image),
+        values.pair("postgres:17", values.image),
         "Image for a service that Docker runs; e.g. postgres=postgres:17.",
         metavar="SERVICE=REF",
         kind="many",
@@ -294,7 +199,7 @@ TABLE: tuple[Row, ...] = (
     Row(
         "artifact-dir",
         "DPONE_ARTIFACT_DIR",
-        _text,
+        values.plain,
         "Folder for everything that a run leaves; relative to the current directory, the default and ini to rootdir.",
         default="test_artifacts/live_certification",
         metavar="DIR",
@@ -302,22 +207,94 @@ TABLE: tuple[Row, ...] = (
     Row(
         "matrix-dir",
         "DPONE_MATRIX_ARTIFACT_DIR",
-        _text,
+        values.plain,
         "Folder for the artifacts of the matrix alone, if it is not matrix/ below the artifact folder.",
         metavar="DIR",
     ),
     Row(
         "run-mode",
         "DPONE_MATRIX_RUN_MODE",
-        _one_of("real_local", "mock_local"),
+        values.one_of("real_local", "mock_local"),
         "How the matrix runs: real_local (real services), or mock_local (simulated in memory: no service is started).",
         default="real_local",
         metavar="MODE",
     ),
     Row(
+        "release",
+        "DPONE_RELEASE",
+        values.plain,
+        "The release that the run is for, a version such as v1.2.0; a release profile needs one.",
+        metavar="VERSION",
+    ),
+    Row(
+        "release-type",
+        "DPONE_RELEASE_TYPE",
+        values.one_of("patch", "minor", "major"),
+        "Type of the release; not weaker than its number says, which is the default.",
+        metavar="TYPE",
+    ),
+    Row(
+        "check",
+        "DPONE_CHECK",
+        values.named("true", values.true_or_false),
+        "A check of the release's checklist that the run can't make itself, e.g. documentation=true.",
+        metavar="NAME=VALUE",
+        kind="many",
+    ),
+    Row(
+        "objectives",
+        "DPONE_OBJECTIVES",
+        values.plain,
+        "JSON file of objectives by metric, min or max or both; without it the failure rate must be 0.",
+        metavar="FILE",
+    ),
+    Row(
+        "baseline",
+        "DPONE_BASELINE",
+        values.plain,
+        "JSON file of what the metrics were; a run that is worse than it allows is red.",
+        metavar="FILE",
+    ),
+    Row(
+        "update-baseline",
+        "DPONE_UPDATE_BASELINE",
+        values.flag,
+        "Write what this run measured into the baseline's file, if all its cases are green.",
+        kind="flag",
+    ),
+    Row(
+        "minimum",
+        "DPONE_MINIMUM",
+        values.plain,
+        "JSON file of least values by metric, for the performance certification.",
+        metavar="FILE",
+    ),
+    Row(
+        "maximum",
+        "DPONE_MAXIMUM",
+        values.plain,
+        "JSON file of greatest values by metric, for the performance certification.",
+        metavar="FILE",
+    ),
+    Row(
+        "accept-fidelity",
+        "DPONE_ACCEPT_FIDELITY",
+        values.one_of("engine", "emulated"),
+        "Services that count beside real ones, in a patch release only: engine, emulated. The evidence says so.",
+        metavar="FIDELITY",
+        kind="many",
+    ),
+    Row(
+        "plan",
+        "DPONE_PLAN",
+        values.flag,
+        "Print what the run would do, and do nothing.",
+        kind="flag",
+    ),
+    Row(
         "keep",
         "DPONE_KEEP",
-        _one_of("never", "failed", "always"),
+        values.one_of("never", "failed", "always"),
         "Whose tables are left in the services for a look: never, failed or always.",
         default="never",
         metavar="WHEN",
@@ -325,7 +302,7 @@ TABLE: tuple[Row, ...] = (
     Row(
         "selfcheck",
         "DPONE_SELFCHECK",
-        _flag,
+        values.flag,
         "Run the mutants, engines that are broken in one way each, and nothing else: every one must be found out.",
         kind="flag",
     ),

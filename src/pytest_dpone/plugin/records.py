@@ -54,6 +54,14 @@ def attach(item: pytest.Item, report: pytest.TestReport) -> None:
         item.stash[_sent] = len(records)
 
 
+def detach(report: pytest.TestReport) -> list[str]:
+    """Take the records off a report, as JSON: pytest keeps all reports until the end, and records are large."""
+    texts: list[str] = getattr(report, ATTRIBUTE, [])
+    if texts:
+        delattr(report, ATTRIBUTE)
+    return texts
+
+
 def _told_by_test(case: Case, report: pytest.TestReport, records: list[CaseRecord]) -> CaseRecord | None:
     """The record that the test's own outcome gives, if no record says as much already."""
     from ..core.model import CaseRecord, NotRun, Verdict

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ..errors import DponeError, described
-from . import records
+from . import markers, records
 from .active import SESSION, case_param, skip_locked
 from .collection import SuiteModule, keep_selected, suite_items
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from ..services.stack import Stack, StackSettings
     from .activity import Activity
     from .chosen import Options
+
+_PLURAL = {"case": "cases", "source": "sources", "sink": "sinks", "strategy": "strategies"}
 
 
 class DponeSession:
@@ -41,6 +43,7 @@ class DponeSession:
         self.suite_engine: Engine | None = None
         """What the fixture `dpone_engine` gave to the packaged suite, once it has been asked."""
         self._stack: Stack | MemoryStack | None = None
+        self._collected: dict[str, int] = {}
         config.stash[SESSION] = self
 
     @cached_property
@@ -60,6 +63,7 @@ class DponeSession:
                 sources=options.source,
                 sinks=options.sink,
                 strategies=options.strategy,
+                declared={_PLURAL[name]: globs for name, globs in options.declared.items()},
             )
 
     @cached_property
@@ -148,6 +152,7 @@ class DponeSession:
         items.extend(suite_items(session, self._suites()))
         if self.activity.only_selected:
             keep_selected(config, items)
+        self._collected = markers.count_marked(items, self.activity.unlocked)
         skip_locked(items, unlocked=self.activity.unlocked, simulated=self.activity.options.simulated)
 
     @pytest.hookimpl(tryfirst=True)
@@ -170,9 +175,15 @@ class DponeSession:
             judge(record)
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Put the records of the test on its report, and take the secrets off it."""
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[Any]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Put the records and the markers of the test on its report, and take the secrets off it."""
         report = yield
+        markers.mark_report(item, call, report, self.activity.unlocked)
+        if self._collected:
+            setattr(report, markers.COLLECTED, self._collected)
+            self._collected = {}
         if self._stack is not None:
             records.conceal(report, self._stack.scrub)
         records.attach(item, report)

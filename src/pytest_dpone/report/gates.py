@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from textwrap import wrap
 
+from ..core.gates.ruling import GateResult
 from .escape import code, markdown, visible
+from .terminal import Line
 
 _RUNBOOK = {
     "benchmark_slo_gate": (
@@ -82,6 +85,36 @@ def document_markdown(document: Mapping[str, object]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def gate_lines(gates: Sequence[GateResult], *, width: int) -> list[Line]:
+    """One line for all gates of a run, then why those were not run that were not."""
+    words = {"passed": "ok", "failed": "FAIL", "not run": "not run"}
+    lines = [Line(text) for text in wrap("gates: " + " · ".join(f"{g.name} {words[g.state]}" for g in gates), width)]
+    for gate in gates:
+        if gate.note and gate.state == "not run":
+            text = visible(f"{gate.name} was not run: {gate.note}")
+            lines += [Line(line, "yellow") for line in wrap(text, width, subsequent_indent="  ")]
+        elif gate.note:
+            lines.append(Line(visible(f"{gate.name}: {gate.note}")))
+    return lines
+
+
+def blocker_lines(blockers: Sequence[str], gates: Sequence[GateResult], *, limit: int = 20) -> list[Line]:
+    """The blockers of a run with what the gates say of them: the gates' own first, for they say what to do."""
+    rows = told_blockers(blockers, gates)
+    lines = [Line(f"blockers ({len(rows)}):", "red")] if rows else []
+    lines += [Line(f"  {visible(code)}" + (f": {visible(text)}" if text else ""), "red") for code, text in rows[:limit]]
+    if len(rows) > limit:
+        lines.append(Line(f"  and {len(rows) - limit} more, see the artifacts", "red"))
+    return lines
+
+
+def told_blockers(blockers: Sequence[str], gates: Sequence[GateResult]) -> list[tuple[str, str]]:
+    """Each blocker once, with its text if a gate has one."""
+    texts = {code: text for gate in reversed(gates) for code, text in gate.blockers}
+    own = [code for code in blockers if code in texts]
+    return [(code, texts.get(code, "")) for code in dict.fromkeys((*own, *blockers))]
+
+
 def _results(document: Mapping[str, object]) -> list[Mapping[str, object]]:
     rows = document.get("results")
     return [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
@@ -99,6 +132,10 @@ def _notes(document: Mapping[str, object], rows: Sequence[Mapping[str, object]])
     if asserted:
         yield f"self-asserted: {', '.join(asserted)}"
     facts = document.get("facts")
+    exhibits = facts.get("exhibits") if isinstance(facts, Mapping) else None
+    if isinstance(exhibits, list):
+        notes = [row["notes"] for row in exhibits if isinstance(row, Mapping) and isinstance(row.get("notes"), list)]
+        yield from dict.fromkeys(str(note) for found in notes for note in found)
     if kind_of(document) == "evidence_chain" and isinstance(facts, Mapping) and isinstance(facts.get("entries"), list):
         yield f"pin {len(facts['entries'])}:{facts.get('root')}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from time import monotonic
 
@@ -11,15 +12,18 @@ import pyarrow.compute as pc
 
 from ..core.dataset import Rejection
 from ..core.diff import show
+from ..core.gates.tallies import PHASE
 from ..core.model import ActName, ActRecord, Check, DiffReport, Scalar, Strategy
 from ..core.oracle import Expectation, expect, expect_source, expected_counts, reconciles
 from ..core.wire import Engine, Job, RunFacts
 from ..errors import described
 from .foreign import facts_of
+from .memory import PeakMemory
 from .poll import Poll
 from .stage import STATE, TABLE, Stage
 
 _LONGEST = 200
+_MOST_PHASES = 32
 WATERMARKED = (Strategy.INCREMENTAL_APPEND, Strategy.INCREMENTAL_MERGE)
 
 
@@ -53,14 +57,28 @@ class Act:
     def run(self, engine: Engine, job: Job) -> RunFacts:
         """Run the engine and time it apart from the harness's own work."""
         begin = monotonic()
+        peak = PeakMemory()
         try:
             facts = facts_of(engine, job)
         finally:
             self.engine_seconds += monotonic() - begin
+        self._observe(peak.megabytes(), facts)
         for name in ("read", "written", "inserted", "updated", "deleted", "unchanged"):
             if (value := getattr(facts, name)) is not None:
                 self.observed[name] = value
         return facts
+
+    def _observe(self, megabytes: float | None, facts: RunFacts) -> None:
+        """What an act needed in all its runs: the highest peak, and the seconds of each phase."""
+        if megabytes is not None:
+            self.observed["memory_peak_mb"] = max(megabytes, self._number("memory_peak_mb"))
+        for phase, seconds in list(facts.seconds.items())[:_MOST_PHASES]:
+            name = f"{PHASE}{phase[:_LONGEST]}"
+            self.observed[name] = round(self._number(name) + seconds, 4)
+
+    def _number(self, name: str) -> float:
+        value = self.observed.get(name)
+        return float(value) if isinstance(value, int | float) else 0.0
 
     def record(self) -> ActRecord:
         """What the act left. An act without a check has not passed."""
@@ -77,6 +95,19 @@ class Act:
             diff=self.diff,
             error=self.error,
         )
+
+
+class Counted:
+    """Batches, and the bytes of those that were taken: as Arrow holds them, without compression."""
+
+    def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
+        self._batches = batches
+        self.bytes = 0
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        for batch in self._batches:
+            self.bytes += batch.nbytes
+            yield batch
 
 
 def _cut(value: Scalar) -> Scalar:
@@ -107,7 +138,9 @@ def provision(act: Act, stage: Stage) -> None:
         stage.sink.open(stage.sink_space)
     schema = stage.dataset.schema
     stage.source.create(stage.source_space, TABLE, schema)
-    loaded = stage.source.load(stage.source_space, TABLE, schema, stage.dataset.before())
+    batches = Counted(stage.dataset.before())
+    loaded = stage.source.load(stage.source_space, TABLE, schema, batches)
+    act.observed["bytes"] = batches.bytes
     act.planned["rows"] = stage.dataset.spec.rows_before
     act.check("seeded", expected=stage.dataset.spec.rows_before, actual=loaded)
     act.check_rows("source", stage.compare_source(expect_source(stage.dataset, changed=False)))

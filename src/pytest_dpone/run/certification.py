@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ..core.model import CaseRecord, NotRun
+from ..core.gates.ruling import GateResult
+from ..core.gates.tallies import Tally, tally
+from ..core.model import CaseRecord, NotRun, ServiceRecord
 from ..errors import ArtifactError
 from .ledger import Ledger
 from .plan import Plan
 from .publication import Publication
 from .verdict import Decision, decide
 
+Conclude = Callable[[Sequence[Tally], Decision], tuple[GateResult, ...]]
+"""Runs the gates over what the cases left; may raise `ArtifactError`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a certification ended: all records of the scope, the decision, and what went wrong beside the cases."""
+    """How a certification ended: all records of the scope without their acts, the decision, the gates, and what went
+    wrong beside the cases."""
 
     records: tuple[CaseRecord, ...]
     decision: Decision
     problems: tuple[str, ...]
+    gates: tuple[GateResult, ...] = ()
 
 
 @dataclass(slots=True)
@@ -29,12 +36,17 @@ class Certification:
 
     `scope="planned"`: every case of the plan must have a record. `scope="asked"`: only the cases that some test asked
     for count; that is for runs that certify nothing but what the user's own tests bring along.
+
+    A record is written as it arrives; what is kept of it is what the end needs, for there may be thousands.
     """
 
     plan: Plan
     publication: Publication
     scope: Literal["planned", "asked"] = "planned"
+    accepted_fidelity: tuple[str, ...] = ()
     _ledger: Ledger = field(init=False)
+    _tallies: dict[str, Tally] = field(init=False, default_factory=dict)
+    _services: dict[ServiceRecord, ServiceRecord] = field(init=False, default_factory=dict)
     _blockers: dict[str, str] = field(init=False, default_factory=dict)
     _unwritten: bool = field(init=False, default=False)
 
@@ -42,50 +54,77 @@ class Certification:
         self._ledger = Ledger(self.plan.scope)
 
     def take(self, text: str) -> CaseRecord:
-        """Take a record as JSON. Raises `ValueError` for one that is malformed or outside of the scope."""
+        """Take a record as JSON, and write its document if it is the one that counts for its case.
+
+        Raises `ValueError` for one that is malformed or outside of the scope.
+        """
         record = CaseRecord.model_validate_json(text)
-        self._ledger.add(record)
+        if self._ledger.add(self._slim(record)):
+            self._publish(record)
         return record
 
     def crashed(self, case_id: str, *, detail: str) -> CaseRecord | None:
         """Note that the process died that ran `case_id`; None if the case is not in the scope."""
-        return self._ledger.crashed(case_id, detail=detail) if case_id in self._ledger else None
+        if case_id not in self._ledger:
+            return None
+        record = self._ledger.crashed(case_id, detail=detail)
+        self._publish(record)
+        return record
 
     def block(self, code: str, *, problem: str) -> None:
         """Note what went wrong beside the cases: `code` is a stable blocker, `problem` a text for people."""
         self._blockers.setdefault(code, problem)
 
-    def publish(self, record: CaseRecord) -> None:
-        """Write the behavior document of the case as it stands in the ledger."""
-        standing = self._ledger.standing(record.case_id)
-        self._written(lambda: self.publication.case(standing))
-
-    def finish(self, *, missing: NotRun, detail: str) -> Outcome | None:
-        """Close the ledger, decide, write what is not written yet. None if nothing was in the scope after all."""
-        before = {record.case_id for record in self._ledger.recorded()}
+    def finish(self, *, missing: NotRun, detail: str, conclude: Conclude | None = None) -> Outcome | None:
+        """Close the ledger, write the report, run the gates, decide. None if nothing was in the scope after all."""
         if self.scope == "asked":
             records = self._ledger.recorded()
             if not records and not self._blockers:
                 return None
         else:
             records = self._ledger.close(missing=missing, detail=detail)
-        for record in records:
-            if record.case_id not in before:
-                self.publish(record)
-        decision = self._decide(records)
-        self._written(lambda: self._report(records, decision))
-        return Outcome(records, self._decide(records), tuple(self._blockers.values()))
+        tallies = [self._tallies.get(record.case_id) or tally(record) for record in records]
+        report = self._decide(records)
+        self._written(lambda: self._report(records, tallies, report))
+        gates: list[GateResult] = []
+        if conclude is not None:
+            self._written(lambda: gates.extend(conclude(tallies, report)))
+        codes = [code for gate in gates for code, _ in gate.blockers]
+        decision = self._decide(records, blockers=codes, pack=conclude is not None)
+        return Outcome(records, decision, tuple(self._blockers.values()), tuple(gates))
 
-    def _decide(self, records: tuple[CaseRecord, ...]) -> Decision:
-        size = len(self.plan.matrix.planned)
-        identity, blockers = self.publication.identity, [*self._blockers]
+    def _slim(self, record: CaseRecord) -> CaseRecord:
+        services = tuple(self._services.setdefault(service, service) for service in record.services)
+        return record.model_copy(update={"acts": (), "services": services})
+
+    def _publish(self, record: CaseRecord) -> None:
+        self._tallies[record.case_id] = tally(record)
+        self._written(lambda: self.publication.case(record))
+
+    def _decide(self, records: tuple[CaseRecord, ...], *, blockers: Sequence[str] = (), pack: bool = False) -> Decision:
+        identity = self.publication.identity
+        profile = identity.profile
+        release = profile != "local_live"
+        note = self.plan.note if pack or not release else "; ".join(filter(None, (self.plan.note, _ALONE)))
         return decide(
-            records, profile=identity.profile, run_mode=identity.run_mode, matrix_size=size, blockers=blockers
+            records,
+            profile=profile,
+            matrix_size=self.plan.size,
+            run_mode=identity.run_mode,
+            blockers=list(dict.fromkeys((*self._blockers, *blockers))),
+            accepted_fidelity=self.accepted_fidelity,
+            pack=pack and release,
+            note=note,
         )
 
-    def _report(self, records: tuple[CaseRecord, ...], decision: Decision) -> object:
+    def _report(self, records: tuple[CaseRecord, ...], tallies: Sequence[Tally], decision: Decision) -> object:
         return self.publication.report(
-            records, decision, excluded=self.plan.matrix.excluded, matrix_size=len(self.plan.matrix.planned)
+            records,
+            tallies,
+            decision,
+            excluded=self.plan.matrix.excluded,
+            matrix_size=self.plan.size,
+            accepted_fidelity=self.accepted_fidelity,
         )
 
     def _written(self, write: Callable[[], object]) -> None:
@@ -97,3 +136,6 @@ class Certification:
         except ArtifactError as error:
             self._unwritten = True
             self.block("artifacts.not_written", problem=str(error))
+
+
+_ALONE = "the cases alone, no release decision"

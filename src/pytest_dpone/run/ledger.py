@@ -19,13 +19,15 @@ class Ledger:
     def __contains__(self, case_id: object) -> bool:
         return case_id in self._scope
 
-    def add(self, record: CaseRecord) -> None:
-        """Take a record. Raises `ValueError` for a case outside of the scope."""
+    def add(self, record: CaseRecord) -> bool:
+        """Take a record; True if it is the one that counts now. Raises `ValueError` for a case outside of the scope."""
         if record.case_id not in self._scope:
             raise ValueError(f"{record.case_id} is not in the scope of this run")
         known = self._records.get(record.case_id)
-        if known is None or _badness(record) > _badness(known):
-            self._records[record.case_id] = record
+        if known is not None and _badness(record) <= _badness(known):
+            return False
+        self._records[record.case_id] = record
+        return True
 
     def crashed(self, case_id: str, *, detail: str) -> CaseRecord:
         """The process that ran the case died: not run, whatever an earlier record of the case says."""

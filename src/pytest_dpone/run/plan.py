@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,16 +13,32 @@ from ..core.registry import Registry
 
 @dataclass(frozen=True)
 class Plan:
-    """The scope is in the matrix's order, and the same in every process of a run."""
+    """The scope is in the matrix's order, and the same in every process of a run.
+
+    `declared` are the cases that the project's ini file plans: what a release of this project needs. Without such keys
+    it is the whole matrix. `scope` is what this run plays.
+    """
 
     registry: Registry
     matrix: Matrix
     scope: tuple[Case, ...]
+    declared: tuple[Case, ...]
 
     @property
     def narrowed(self) -> bool:
-        """If cases were selected, so that the run can't stand for the whole matrix."""
-        return len(self.scope) < len(self.matrix.planned)
+        """If some of the declared cases are left out, so that the run can't stand for all of them."""
+        return bool(set(self.declared).difference(self.scope))
+
+    @property
+    def size(self) -> int:
+        """How many cases a run must have that leaves nothing out."""
+        return len({*self.declared, *self.scope})
+
+    @property
+    def note(self) -> str:
+        """What the ini file makes of the matrix, in words; empty if it plans all of it."""
+        total = len(self.matrix.planned)
+        return f"the ini file plans {len(self.declared)} of {total}" if len(self.declared) < total else ""
 
     @cached_property
     def services(self) -> tuple[str, ...]:
@@ -39,11 +55,15 @@ def make_plan(
     sources: Sequence[str] = (),
     sinks: Sequence[str] = (),
     strategies: Sequence[str] = (),
+    declared: Mapping[str, Sequence[str]] | None = None,
 ) -> Plan:
-    """Plan the cases of `registry` that match the globs. Raises `UsageError` if a glob or all of them match nothing."""
+    """Plan the cases of `registry` that match the globs. Raises `UsageError` if a glob or all of them match nothing.
+
+    `declared` are the globs of the project's ini file, by the same names.
+    """
     matrix = build_matrix(registry)
     scope = matrix.select(cases=cases, sources=sources, sinks=sinks, strategies=strategies)
-    return Plan(registry, matrix, scope)
+    return Plan(registry, matrix, scope, matrix.select(**(declared or {})))
 
 
 def services_of(case: Case, registry: Registry) -> tuple[str, ...]:

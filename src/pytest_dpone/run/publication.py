@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pydantic import Field
+
+from ..core.gates.matrix import SCHEMA_REPORT
+from ..core.gates.tallies import Tally
 from ..core.model import SCHEMA_BEHAVIOR, CaseRecord, Frozen, NotRun, Verdict
 from ..core.registry import Excluded
-from ..evidence.artifacts import check_writable, hold, remove_stale, write_json, write_text
+from ..evidence.artifacts import write_json, write_text
 from ..report.markdown import case_markdown, report_markdown
 from .origin import Origin
 from .verdict import SIMULATED, Decision, blockers_of
-
-SCHEMA_REPORT = "pytest-dpone/certification-report/v1"
 
 
 class Identity(Frozen):
@@ -24,6 +26,7 @@ class Identity(Frozen):
     profile: str
     run_mode: str
     release: str | None = None
+    release_type: str | None = Field(default=None, exclude=True)
     source: Origin = Origin()
 
 
@@ -33,18 +36,6 @@ class Publication:
 
     directory: Path
     identity: Identity
-
-    def prepare(self) -> int | None:
-        """Make the folder ready: it can be written, it is ours, and nothing in it tells of an earlier run.
-
-        Returns the handle that holds the folder, to be closed at the end; None, and nothing was removed, if another
-        run is writing there.
-        """
-        check_writable(self.directory)
-        handle = hold(self.directory)
-        if handle is not None:
-            remove_stale(self.directory, schemas=(SCHEMA_BEHAVIOR, SCHEMA_REPORT))
-        return handle
 
     def case(self, record: CaseRecord) -> Path | None:
         """Write `<case_id>__behavior.json` and its Markdown twin; returns the path of the JSON file.
@@ -62,25 +53,41 @@ class Publication:
         write_text(path.with_suffix(".md"), case_markdown(record, head))
         return path
 
+    @property
+    def report_path(self) -> Path:
+        """Where the certification report lies."""
+        return self.directory / "certification_report.json"
+
     def report(
-        self, records: Sequence[CaseRecord], decision: Decision, *, excluded: Sequence[Excluded], matrix_size: int
+        self,
+        records: Sequence[CaseRecord],
+        tallies: Sequence[Tally],
+        decision: Decision,
+        *,
+        excluded: Sequence[Excluded],
+        matrix_size: int,
+        accepted_fidelity: Sequence[str] = (),
     ) -> Path:
-        """Write `certification_report.json` and its Markdown twin; returns the path of the JSON file."""
+        """Write `certification_report.json` and its Markdown twin; returns the path of the JSON file.
+
+        `records` may be without their acts: `tallies`, in the same order, know their names.
+        """
         head = self._head(SCHEMA_REPORT, passed=decision.passed, blockers=decision.blockers)
         document = {
             **head,
             "word": decision.word,
             "headline": decision.headline,
             "matrix_size": matrix_size,
+            "release_type": self.identity.release_type,
+            "accepted_fidelity": list(accepted_fidelity),
             "counts": _counts(records),
             "services": _services(records),
-            "cases": [_row(record) for record in records],
+            "cases": [_row(record, tally) for record, tally in zip(records, tallies, strict=True)],
             "excluded": [{"case_id": row.case.case_id, "reason": row.reason} for row in excluded],
         }
-        path = self.directory / "certification_report.json"
-        write_json(path, document)
-        write_text(path.with_suffix(".md"), report_markdown(records, document))
-        return path
+        write_json(self.report_path, document)
+        write_text(self.report_path.with_suffix(".md"), report_markdown(records, document))
+        return self.report_path
 
     def _head(self, schema: str, *, passed: bool, blockers: Sequence[str]) -> dict[str, object]:
         if self.identity.run_mode == SIMULATED:  # nobody may take it for a pass, however well it behaved
@@ -96,7 +103,11 @@ class Publication:
 
 def has_behavior(record: CaseRecord) -> bool:
     """If something happened in the case: it was played, or it ended in a way that nobody planned."""
-    return bool(record.acts) or record.reason in (None, NotRun.CRASHED, NotRun.SERVICE_DIED)
+    return bool(record.acts) or _ended_unplanned(record)
+
+
+def _ended_unplanned(record: CaseRecord) -> bool:
+    return record.reason in (None, NotRun.CRASHED, NotRun.SERVICE_DIED)
 
 
 def _file_name(case_id: str) -> str:
@@ -116,7 +127,8 @@ def _services(records: Sequence[CaseRecord]) -> list[dict[str, object]]:
     return [service.model_dump(mode="json") for service in sorted(services.values(), key=lambda s: s.name)]
 
 
-def _row(record: CaseRecord) -> dict[str, object]:
+def _row(record: CaseRecord, tally: Tally) -> dict[str, object]:
+    acts = [act.name for act in tally.metrics.acts]
     return {
         "case_id": record.case_id,
         "verdict": str(record.verdict),
@@ -124,7 +136,7 @@ def _row(record: CaseRecord) -> dict[str, object]:
         "detail": record.detail,
         "engine": record.engine,
         "rows": record.rows,
-        "acts": [str(act.name) for act in record.acts],
+        "acts": acts,
         "seconds": record.seconds,
-        "behavior": f"{_file_name(record.case_id)}__behavior.json" if has_behavior(record) else None,
+        "behavior": f"{_file_name(record.case_id)}__behavior.json" if acts or _ended_unplanned(record) else None,
     }

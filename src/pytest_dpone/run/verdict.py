@@ -30,19 +30,35 @@ def decide(
     matrix_size: int,
     run_mode: str = "real_local",
     blockers: Sequence[str] = (),
+    accepted_fidelity: Sequence[str] = (),
+    pack: bool = False,
+    note: str = "",
 ) -> Decision:
     """Judge the records of a whole scope under a profile; a simulated run is at best `SIMULATED`, whatever the profile.
 
     `matrix_size` is the number of all planned cases, of which `records` may be a selection. `blockers` are codes of
-    what went wrong beside the cases; any of them makes the run red. Raises `UsageError` for an unknown profile.
+    what went wrong beside the cases; any of them makes the run red. With `pack` they are those of the release pack
+    too, and the word is GO or NO-GO; without it a release profile says nothing about a release. `note` ends the
+    headline's counts. Raises `UsageError` for an unknown profile.
     """
     if run_mode == SIMULATED:
-        return _simulated(records, matrix_size, tuple(blockers))
+        return _simulated(records, matrix_size, tuple(blockers), note)
     if profile == "local_live":
-        return _local(records, matrix_size, tuple(blockers))
-    if profile == "real_local":
-        return _real(records, matrix_size, tuple(blockers))
-    raise UsageError(f"the profile {profile!r} has no verdict yet", hint="use local_live or real_local")
+        red = _local(records)
+    elif profile == "real_local":
+        red = _real(records, matrix_size, accepted_fidelity)
+    else:
+        raise UsageError(f"the profile {profile!r} has no verdict yet", hint="use local_live or real_local")
+    found = (*red, *blockers)
+    counts = "; ".join(filter(None, (_counts(records, matrix_size), note)))
+    if found:
+        word = "NO-GO" if pack else "FAILED"
+        # Red cases make gates red, too: they are what there is to say first.
+        tail = f"; {_many(len(found), 'blocker')}" if pack else _beside(() if red else tuple(blockers))
+        return Decision(False, word, f"{word}: {counts}{tail}", found)
+    word = "GO" if pack else "PASSED"
+    whole = sum(record.verdict is Verdict.PASSED for record in records) == len(records) == matrix_size
+    return Decision(True, word, f"{word} ({counts})" if whole else f"{word} (reduced scope: {counts})", ())
 
 
 def blockers_of(record: CaseRecord) -> tuple[str, ...]:
@@ -52,45 +68,33 @@ def blockers_of(record: CaseRecord) -> tuple[str, ...]:
     return (f"{record.case_id}.{record.verdict}",)
 
 
-def _simulated(records: Sequence[CaseRecord], matrix_size: int, extra: tuple[str, ...]) -> Decision:
-    blockers = (*_untolerated(records), *extra)
-    counts = f"{_counts(records, matrix_size, passed='behaved')}; no real row was moved"
-    if blockers:
-        return Decision(False, "FAILED", f"FAILED: {counts}{_beside(extra)}", blockers)
-    return Decision(True, "SIMULATED", f"SIMULATED ({counts})", ())
+def _simulated(records: Sequence[CaseRecord], matrix_size: int, extra: tuple[str, ...], note: str) -> Decision:
+    found = (*_local(records), *extra)
+    counts = _counts(records, matrix_size, passed="behaved")
+    text = "; ".join(filter(None, (counts, note, "no real row was moved")))
+    if found:
+        return Decision(False, "FAILED", f"FAILED: {text}{_beside(extra)}", found)
+    return Decision(True, "SIMULATED", f"SIMULATED ({text})", ())
 
 
-def _local(records: Sequence[CaseRecord], matrix_size: int, extra: tuple[str, ...]) -> Decision:
-    passed = sum(r.verdict is Verdict.PASSED for r in records)
-    blockers = (*_untolerated(records), *extra)
-    counts = _counts(records, matrix_size)
-    if blockers:
-        return Decision(False, "FAILED", f"FAILED: {counts}{_beside(extra)}", blockers)
-    if passed == len(records) == matrix_size:
-        return Decision(True, "PASSED", f"PASSED ({counts})", ())
-    return Decision(True, "PASSED", f"PASSED (reduced scope: {counts})", ())
+def _local(records: Sequence[CaseRecord]) -> list[str]:
+    red = [code for r in records if not (r.reason and r.reason.tolerated) for code in blockers_of(r)]
+    if not any(record.verdict is Verdict.PASSED for record in records):
+        red.append("scope.nothing_passed")
+    return red
 
 
-def _real(records: Sequence[CaseRecord], matrix_size: int, extra: tuple[str, ...]) -> Decision:
+def _real(records: Sequence[CaseRecord], matrix_size: int, accepted: Sequence[str]) -> list[str]:
+    good = {"real", *accepted}
     red = [code for record in records for code in blockers_of(record)]
     for record in records:
         if record.verdict is Verdict.PASSED:
-            red += [f"{record.case_id}.fidelity_{s.fidelity}.{s.name}" for s in record.services if s.fidelity != "real"]
+            red += [
+                f"{record.case_id}.fidelity_{s.fidelity}.{s.name}" for s in record.services if s.fidelity not in good
+            ]
     if len(records) < matrix_size:
         red.append("scope.reduced")
     if not records:
-        red.append("scope.nothing_passed")
-    blockers = (*red, *extra)
-    counts = _counts(records, matrix_size)
-    if blockers:
-        return Decision(False, "NO-GO", f"NO-GO: {counts}; {_many(len(blockers), 'blocker')}", blockers)
-    return Decision(True, "GO", f"GO ({counts})", ())
-
-
-def _untolerated(records: Sequence[CaseRecord]) -> list[str]:
-    """What is red in `local_live`: all that did not pass for a reason that it does not tolerate, or nothing passed."""
-    red = [code for r in records if not (r.reason and r.reason.tolerated) for code in blockers_of(r)]
-    if not any(r.verdict is Verdict.PASSED for r in records):
         red.append("scope.nothing_passed")
     return red
 

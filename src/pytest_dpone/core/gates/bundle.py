@@ -71,6 +71,8 @@ class Exhibit(Value):
     run_mode: str | None = None
     generated_at: str | None = None
     problems: tuple[ExhibitProblem, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What a reader must know of it, e.g. which checks nobody but a person vouches for."""
 
 
 class BundleFacts(Value):

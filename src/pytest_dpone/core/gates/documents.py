@@ -58,9 +58,11 @@ class Document(Stamp, Generic[F]):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of document: its name, its file's name, its facts and their judge."""
+    """One kind of document: its name, its facts and their judge, its file's name and where a run puts it."""
 
     name: str
+    folder: str
+    """Below the folder of a run's artifacts; empty for that folder itself."""
     file: str
     judge: Callable[[Value], tuple[Ruling, ...]]
     read: Callable[[bytes], Document[Value]]
@@ -70,6 +72,11 @@ class Kind:
     def schema(self) -> str:
         """Name and version of the document's form."""
         return f"{PREFIX}{self.name.replace('_', '-')}/v1"
+
+    @property
+    def path(self) -> str:
+        """Where a run puts it, below the folder of its artifacts (DESIGN §9)."""
+        return f"{self.folder}/{self.file}" if self.folder else self.file
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +190,8 @@ def _report(raw: bytes) -> Judged:
         report = matrix.Report.model_validate_json(raw, strict=True)
     except ValidationError as error:
         return Judged("own", "certification_report", (Problem("malformed", f"is malformed: {first_error(error)}"),))
-    rulings = matrix.judge_report(report)
+    facts = matrix.report_facts(report)
+    rulings = matrix.judge_matrix(facts)
     found = []
     if not passes(rulings):
         found.append(Problem("red", f"is red: {', '.join(blockers_of(rulings)[:3])}"))
@@ -195,10 +203,13 @@ def _report(raw: bytes) -> Judged:
         profile=report.profile,
         run_mode=report.run_mode,
         generated_at=report.generated_at,
+        facts=facts,
     )
 
 
-def _kind(name: str, facts: type[F], judge: Callable[[F], tuple[Ruling, ...]], *, file: str | None = None) -> Kind:
+def _kind(
+    name: str, folder: str, facts: type[F], judge: Callable[[F], tuple[Ruling, ...]], *, file: str | None = None
+) -> Kind:
     def judged(value: Value) -> tuple[Ruling, ...]:
         if not isinstance(value, facts):
             raise TypeError(f"{name} is judged by {facts.__name__}, not by {type(value).__name__}")
@@ -210,28 +221,34 @@ def _kind(name: str, facts: type[F], judge: Callable[[F], tuple[Ruling, ...]], *
     def json_schema() -> dict[str, object]:
         return Document[facts].model_json_schema(by_alias=True)  # type: ignore[valid-type]
 
-    return Kind(name, file or f"{name}.json", judged, read, json_schema)
+    return Kind(name, folder, file or f"{name}.json", judged, read, json_schema)
 
 
-PLAN = _kind("live_certification_plan", plan.PlanFacts, plan.judge_plan)
-BASELINE = _kind("benchmark_baseline", metrics.BaselineFacts, metrics.judge_baseline)
-BENCHMARK_SLO = _kind("benchmark_slo_gate", metrics.BenchmarkSloFacts, metrics.judge_benchmark_slo)
-PERFORMANCE = _kind("performance_certification", metrics.PerformanceFacts, metrics.judge_performance)
-LIVE_STATE = _kind("live_state_reconciliation", bundle.BundleFacts, bundle.judge_bundle)
+PLAN = _kind("live_certification_plan", "plan", plan.PlanFacts, plan.judge_plan)
+BASELINE = _kind("benchmark_baseline", "benchmark-slo/benchmark", metrics.BaselineFacts, metrics.judge_baseline)
+BENCHMARK_SLO = _kind("benchmark_slo_gate", "benchmark-slo", metrics.BenchmarkSloFacts, metrics.judge_benchmark_slo)
+PERFORMANCE = _kind(
+    "performance_certification", "performance-certification", metrics.PerformanceFacts, metrics.judge_performance
+)
+LIVE_STATE = _kind("live_state_reconciliation", "live-state-reconciliation", bundle.BundleFacts, bundle.judge_bundle)
 CERTIFICATION_PACK = _kind(
-    "certification_pack", bundle.BundleFacts, bundle.judge_bundle, file="connector_certification_pack.json"
+    "certification_pack",
+    "certification-pack",
+    bundle.BundleFacts,
+    bundle.judge_bundle,
+    file="connector_certification_pack.json",
 )
-RELEASE_PACK = _kind("release_evidence_pack", bundle.BundleFacts, bundle.judge_bundle)
-CHECKLIST = _kind("pre_release_checklist", checklist.ChecklistFacts, checklist.judge_checklist)
-MARKERS = _kind("service_markers", tallies.MarkerFacts, tallies.judge_markers)
-STATE = _kind("state", tallies.CheckedFacts, tallies.judge_checked, file="state_evidence.json")
+RELEASE_PACK = _kind("release_evidence_pack", "release-evidence", bundle.BundleFacts, bundle.judge_bundle)
+CHECKLIST = _kind("pre_release_checklist", "pre-release", checklist.ChecklistFacts, checklist.judge_checklist)
+MARKERS = _kind("service_markers", "", tallies.MarkerFacts, tallies.judge_markers)
+STATE = _kind("state", "", tallies.CheckedFacts, tallies.judge_checked, file="state_evidence.json")
 RECONCILIATION = _kind(
-    "reconciliation", tallies.CheckedFacts, tallies.judge_checked, file="reconciliation_evidence.json"
+    "reconciliation", "", tallies.CheckedFacts, tallies.judge_checked, file="reconciliation_evidence.json"
 )
-RUNTIME = _kind("runtime_metrics", tallies.RuntimeFacts, tallies.judge_runtime)
-MATRIX = _kind("integration_matrix_report", matrix.MatrixFacts, matrix.judge_matrix)
-INDEX = _kind("artifact_index", chain.IndexFacts, chain.judge_index)
-CHAIN = _kind("evidence_chain", chain.ChainFacts, chain.judge_chain, file="evidence_chain_index.json")
+RUNTIME = _kind("runtime_metrics", "observability", tallies.RuntimeFacts, tallies.judge_runtime)
+MATRIX = _kind("integration_matrix_report", "matrix", matrix.MatrixFacts, matrix.judge_matrix)
+INDEX = _kind("artifact_index", "artifact-index", chain.IndexFacts, chain.judge_index)
+CHAIN = _kind("evidence_chain", "evidence-chain", chain.ChainFacts, chain.judge_chain, file="evidence_chain_index.json")
 
 KINDS = (
     *(PLAN, BASELINE, BENCHMARK_SLO, PERFORMANCE, LIVE_STATE, CERTIFICATION_PACK, RELEASE_PACK, CHECKLIST, MARKERS),

@@ -45,6 +45,9 @@ class Report(BaseModel):
     counts: dict[str, int]
     services: tuple[ServiceRecord, ...] = ()
     cases: tuple[ReportedCase, ...]
+    release_type: str | None = None
+    accepted_fidelity: tuple[str, ...] = ()
+    """What counts beside `real`, in a patch release (DESIGN §8)."""
 
 
 class MatrixCase(Value):
@@ -66,6 +69,8 @@ class MatrixFacts(Value):
     cases: tuple[MatrixCase, ...]
     fidelities: dict[str, str] = Field(default_factory=dict)
     """Service → fidelity."""
+    accepted_fidelity: tuple[str, ...] = ()
+    release_type: str | None = None
     strangers: tuple[str, ...] = ()
     """Documents of cases that the report does not name."""
     report_problems: tuple[str, ...] = ()
@@ -110,6 +115,8 @@ def matrix_facts(
         matrix_size=report.matrix_size,
         cases=cases,
         fidelities={service.name: service.fidelity for service in report.services},
+        accepted_fidelity=report.accepted_fidelity,
+        release_type=report.release_type,
         strangers=tuple(strangers),
         report_problems=tuple(report_problems(report)),
     )
@@ -135,11 +142,10 @@ def report_problems(report: Report) -> list[str]:
     return problems
 
 
-def judge_report(report: Report) -> tuple[Ruling, ...]:
+def report_facts(report: Report) -> MatrixFacts:
     """The report alone, without the documents of its cases."""
     facts = matrix_facts(report, {})
-    bare = tuple(case.model_copy(update={"problem": ""}) for case in facts.cases)
-    return judge_matrix(facts.model_copy(update={"cases": bare}))
+    return facts.model_copy(update={"cases": tuple(c.model_copy(update={"problem": ""}) for c in facts.cases)})
 
 
 def _document_problem(row: ReportedCase, document: CaseRecord | str | None) -> str:
@@ -170,8 +176,14 @@ def _release_rulings(facts: MatrixFacts) -> list[Ruling]:
         rulings.append(red("scope", "reduced", text, expected=facts.matrix_size, actual=len(facts.cases)))
     if not facts.fidelities:
         rulings.append(red("services", "unknown", "the report names no service"))
+    if facts.accepted_fidelity and facts.release_type != "patch":
+        accepted = ", ".join(facts.accepted_fidelity)
+        text = f"only a patch release may accept {accepted} services, and this is {facts.release_type or 'none'}"
+        rulings.append(red("accept_fidelity", "not_a_patch", text))
     for name, fidelity in facts.fidelities.items():
-        if fidelity != "real":
+        if fidelity in facts.accepted_fidelity:
+            rulings.append(green(name, "fidelity accepted", actual=fidelity))
+        elif fidelity != "real":
             rulings.append(
                 red(name, f"fidelity_{fidelity}", f"{name} was {fidelity}, and a release needs real services")
             )

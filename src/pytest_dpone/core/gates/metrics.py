@@ -18,6 +18,9 @@ Direction = Literal["higher", "lower"]
 
 FAILURE_RATE = "failure_rate"
 
+NO_BASELINE = "no baseline is given: dpone_baseline names its file, and --dpone-update-baseline writes a first one"
+NO_BOUNDS = "no bound is given: dpone_minimum, dpone_maximum or dpone_objectives name a file with some"
+
 
 class Baseline(Value):
     """What a metric was; it may be worse by `max_regression_ratio` of that, and no more."""
@@ -47,10 +50,13 @@ class BaselineFacts(Value):
     baseline: Annotated[dict[str, Baseline], Field(min_length=1)]
 
 
-class BenchmarkSloFacts(BaselineFacts):
-    """Input of the combined gate."""
+class BenchmarkSloFacts(Value):
+    """Input of the combined gate. Without a baseline it is red, but in `local_live`, where that part is not run."""
 
+    metrics: Metrics
+    baseline: dict[str, Baseline] = Field(default_factory=dict)
     objectives: Annotated[dict[str, Objective], Field(min_length=1)]
+    profile: str | None = None
 
 
 class PerformanceFacts(Value):
@@ -70,7 +76,11 @@ def judge_baseline(facts: BaselineFacts) -> tuple[Ruling, ...]:
 
 def judge_benchmark_slo(facts: BenchmarkSloFacts) -> tuple[Ruling, ...]:
     """Regressions first, then the objectives."""
-    rulings = list(judge_baseline(facts))
+    rulings = [_regression(name, row, facts.metrics) for name, row in facts.baseline.items()]
+    if not facts.baseline and facts.profile == "local_live":
+        rulings.append(green("baseline", "not run", text=NO_BASELINE))
+    elif not facts.baseline:
+        rulings.append(red("baseline", "missing", NO_BASELINE))
     for name, row in facts.objectives.items():
         if row.min is None and row.max is None:
             rulings.append(red(name, "no_bound", f"the objective of {name} has neither min nor max"))
@@ -83,11 +93,17 @@ def judge_benchmark_slo(facts: BenchmarkSloFacts) -> tuple[Ruling, ...]:
 
 def judge_performance(facts: PerformanceFacts) -> tuple[Ruling, ...]:
     """One ruling per bound. Without a maximum of its own the failure rate must be 0, if it was measured."""
+    if not facts.minimum and not facts.maximum:
+        return (red("bounds", "missing", NO_BOUNDS),)
     rulings = [_floor(name, bound, facts.metrics) for name, bound in facts.minimum.items()]
     rulings += [_ceiling(name, bound, facts.metrics) for name, bound in facts.maximum.items()]
-    if rulings and FAILURE_RATE in facts.metrics and FAILURE_RATE not in facts.maximum:
+    if FAILURE_RATE in facts.metrics and FAILURE_RATE not in facts.maximum:
         rulings.append(_ceiling(FAILURE_RATE, 0, facts.metrics))
     return tuple(rulings)
+
+
+PACKAGED_OBJECTIVES = {FAILURE_RATE: Objective(max=0)}
+"""What holds if nobody sets objectives (DESIGN §8). That every case is measured is the gate over runtime metrics."""
 
 
 def read_metrics(data: object) -> dict[str, int | float]:

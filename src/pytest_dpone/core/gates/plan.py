@@ -30,6 +30,7 @@ _ALWAYS = (
     "certification-pack/connector_certification_pack.json",
     "artifact-index/artifact_index.json",
     "evidence-chain/evidence_chain_index.json",
+    "junit.xml",
 )
 _FOR_RELEASE = (
     "performance-certification/performance_certification.json",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -45,6 +47,16 @@ class Ruling(Value):
     def blocker(self) -> str:
         """The stable code with its subject, e.g. `duration_seconds.missing`."""
         return f"{self.subject}.{self.code}"
+
+
+@dataclass(frozen=True, slots=True)
+class GateResult:
+    """How a gate of a run ended, for people: its blockers with their texts, and why it was not run if it was not."""
+
+    name: str
+    state: Literal["passed", "failed", "not run"]
+    blockers: tuple[tuple[str, str], ...] = ()
+    note: str = ""
 
 
 def green(subject: str, rule: str, *, expected: Scalar = None, actual: Scalar = None, text: str = "") -> Ruling:

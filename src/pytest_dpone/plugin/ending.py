@@ -1,0 +1,292 @@
+"""The end of a certifying run: its folder, its certification, its gates, and what people are told of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .active import SERVICE_MARKERS
+from .folders import Workspace, artifact_folders, base_of, open_workspace
+from .session import usage_errors
+
+if TYPE_CHECKING:
+    from ..core.gates.documents import Stamp
+    from ..core.gates.plan import PlanFacts
+    from ..core.gates.ruling import GateResult
+    from ..core.gates.tallies import Tally
+    from ..core.model import NotRun
+    from ..report.terminal import Line
+    from ..run.certification import Certification, Outcome
+    from ..run.conclusion import Measured
+    from ..run.inputs import GateInputs
+    from ..run.verdict import Decision
+    from .markers import MarkerTally
+    from .session import DponeSession
+
+GITHUB_SUMMARY = "GITHUB_STEP_SUMMARY"
+
+
+@dataclass(slots=True)
+class Ending:
+    """Made at the start of a run, so that whatever is wrong is told before the first case."""
+
+    session: DponeSession
+    workspace: Workspace
+    inputs: GateInputs
+    certification: Certification
+    notes: list[str] = field(default_factory=list)
+    """For the header."""
+    told: list[str] = field(default_factory=list)
+    """For the end: what a new baseline says, and what could not be done beside."""
+
+    @classmethod
+    def open(cls, session: DponeSession) -> Ending:
+        """Read the inputs, hold and clear the folder, write the plan. Raises `pytest.UsageError`."""
+        from ..run.certification import Certification
+        from ..run.origin import find_origin
+        from ..run.publication import Identity, Publication
+
+        inputs = read_gate_inputs(session)
+        activity = session.activity
+        workspace = open_workspace(session)
+        tree = workspace.tree
+        identity = Identity(
+            run_id=session.run_id,
+            profile=activity.profile,
+            run_mode=activity.options.run_mode,
+            release=inputs.release,
+            release_type=inputs.release_type,
+            source=find_origin(session.config.rootpath, ignore=tree.root),
+        )
+        certification = Certification(
+            session.plan,
+            Publication(tree.matrix, identity),
+            "planned" if activity.certifies else "asked",
+            accepted_fidelity=inputs.accepted_fidelity,
+        )
+        ending = cls(session, workspace, inputs, certification, [workspace.note] if workspace.note else [])
+        if activity.certifies:
+            with usage_errors():
+                ending._prepare()
+        return ending
+
+    def finish(self, markers: MarkerTally, *, missing: NotRun, detail: str) -> Outcome | None:
+        """Close the books: report, gates, decision; then the summary for GitHub."""
+        whole = self.session.activity.whole
+
+        def conclude(tallies: Sequence[Tally], report: Decision) -> tuple[GateResult, ...]:
+            return self._conclude(markers, tallies, report)
+
+        outcome = self.certification.finish(missing=missing, detail=detail, conclude=conclude if whole else None)
+        if not self.session.activity.certifies:
+            self._markers_alone(markers)
+        if outcome is not None:
+            self._tell_github(outcome)
+        return outcome
+
+    def lines(self, outcome: Outcome, *, width: int, short: bool) -> list[Line]:
+        """The section that ends a run, but for its last line."""
+        from ..report.escape import visible_lines
+        from ..report.gates import blocker_lines, gate_lines
+        from ..report.terminal import Line, summary_lines
+
+        lines = summary_lines(outcome.records, width=width, short=short)
+        if outcome.gates and not short:
+            lines += gate_lines(outcome.gates, width=width)
+        lines += blocker_lines(outcome.decision.blockers, outcome.gates)
+        lines += [Line(text, "red") for problem in outcome.problems for text in visible_lines(problem)]
+        lines += [Line(text) for told in self.told for text in visible_lines(told)]
+        if not short:
+            folder = self.workspace.tree.root if outcome.gates else self.workspace.tree.matrix
+            lines.append(Line(f"artifacts: {folder}"))
+        return lines
+
+    def close(self) -> None:
+        """Let the next run have the folder."""
+        for handle in self.workspace.handles:
+            os.close(handle)
+
+    def _prepare(self) -> None:
+        from ..core.gates.documents import PLAN, compose
+        from ..run.gate_files import publish
+        from ..run.matrix_files import last_seconds
+
+        tree, activity = self.workspace.tree, self.session.activity
+        seconds = last_seconds(tree.matrix)
+        tree.clear(whole=activity.whole)
+        if not activity.whole:
+            return
+        publish(tree.file(PLAN).parent, PLAN, compose(PLAN, plan_of(self.session, seconds=seconds), self._stamp()))
+        if activity.profile == "real_local":
+            self.notes += _certain(self.inputs)
+        from ..run.tree import JUNIT, JUNIT_PROPERTY
+        from .junit import write_junit
+
+        write_junit(self.session.config, tree.root / JUNIT, prop=(JUNIT_PROPERTY, self.session.run_id))
+
+    def _stamp(self) -> Stamp:
+        from ..run.gate_files import new_stamp
+
+        identity = self.certification.publication.identity
+        return new_stamp(
+            run_id=identity.run_id,
+            profile=identity.profile,
+            run_mode=identity.run_mode,
+            release=identity.release,
+            source=identity.source,
+            origin="run",
+        )
+
+    def _conclude(self, markers: MarkerTally, tallies: Sequence[Tally], report: Decision) -> tuple[GateResult, ...]:
+        from ..run.conclusion import Conclusion, Measured
+
+        activity = self.session.activity
+        required: tuple[str, ...] = ()
+        if activity.profile == "real_local":
+            required = (*(f"integration_{name}" for name in self.session.plan.services), "integration_matrix")
+        measured = Measured(
+            tallies=tallies,
+            markers=markers.facts(activity.profile, required=required),
+            rows=activity.options.rows,
+            green=report.passed,
+            report=self.certification.publication.report_path,
+        )
+        results = Conclusion(self.workspace.tree, self.inputs, self._stamp()).conclude(measured)
+        self._write_baseline(measured)
+        return results
+
+    def _markers_alone(self, markers: MarkerTally) -> None:
+        """The documentation's step of its own: `DPONE_RUN_INTEGRATION=1` leaves what the marked tests did."""
+        if not markers.any or not self.session.activity.unlocked.intersection(SERVICE_MARKERS):
+            return
+        from ..core.gates.documents import MARKERS, compose
+        from ..errors import ArtifactError
+        from ..evidence.artifacts import remove_stale_file
+        from ..run.gate_files import publish
+        from ..run.tree import Tree
+
+        root, _ = artifact_folders(self.session.config, self.session.activity)
+        tree = Tree(root, root)
+        stamp = self._stamp().model_copy(update={"profile": None})
+        try:
+            handles = tree.hold(whole=True)
+            if handles is None:
+                self.told.append(f"another run writes to {root}: what the marked tests did was not written")
+                return
+            with closing_all(handles):
+                remove_stale_file(tree.file(MARKERS), schemas=(MARKERS.schema,))
+                publish(root, MARKERS, compose(MARKERS, markers.facts(None), stamp))
+            self.told.append(f"what the marked tests did: {tree.file(MARKERS)}")
+        except ArtifactError as error:
+            self.told.append(str(error))
+
+    def _write_baseline(self, measured: Measured) -> None:
+        inputs = self.inputs
+        if not inputs.update_baseline or inputs.baseline_file is None:
+            return
+        from ..core.gates.tallies import runtime_of
+        from ..run.baseline import changes, updated, write_baseline
+
+        if not measured.green:
+            self.told.append(f"{inputs.baseline_file} was not written: the cases are not green")
+            return
+        metrics = runtime_of([tally.metrics for tally in measured.tallies]).totals
+        rows = updated(inputs.baseline, metrics)
+        write_baseline(inputs.baseline_file, rows)
+        self.told.append(f"baseline {inputs.baseline_file}; the next run is held to it:")
+        self.told += [f"  {line}" for line in changes(inputs.baseline, rows, metrics)]
+
+    def _tell_github(self, outcome: Outcome) -> None:
+        """Append the summary of the step, as far as it fits."""
+        path = os.environ.get(GITHUB_SUMMARY)
+        if not path or self.session.activity.options.plan:
+            return
+        from ..report.github import LIMIT, step_summary
+
+        try:
+            with Path(path).open("ab") as file:
+                text = step_summary(
+                    outcome.decision.headline,
+                    records=outcome.records,
+                    blockers=outcome.decision.blockers,
+                    gates=outcome.gates,
+                    limit=LIMIT - file.tell(),
+                )
+                file.write(text.encode("utf-8", "backslashreplace"))
+        except OSError as error:
+            self.told.append(f"{GITHUB_SUMMARY}: {path} can't be written: {error.strerror}")
+
+
+@contextmanager
+def closing_all(handles: Iterable[int]) -> Iterator[None]:
+    """Close the handles at the end."""
+    try:
+        yield
+    finally:
+        for handle in handles:
+            os.close(handle)
+
+
+def read_gate_inputs(session: DponeSession) -> GateInputs:
+    """What the options and the ini file give to the gates. Raises `pytest.UsageError`."""
+    from ..run.inputs import GateInputs, read_inputs
+
+    activity, options = session.activity, session.activity.options
+    if not activity.whole:
+        return GateInputs()
+
+    def file(field: str) -> Path | None:
+        name: str = getattr(options, field)
+        return (base_of(session.config, activity, field) / name).absolute() if name else None
+
+    with usage_errors():
+        inputs = read_inputs(
+            release=options.release,
+            release_type=options.release_type,
+            checks=options.check,
+            objectives=file("objectives"),
+            baseline=file("baseline"),
+            update_baseline=options.update_baseline,
+            minimum=file("minimum"),
+            maximum=file("maximum"),
+            accepted_fidelity=options.accept_fidelity,
+        )
+    if inputs.update_baseline and session.plan.narrowed:
+        raise pytest.UsageError(
+            "--dpone-update-baseline contradicts the selection of cases: a baseline is of a whole run\n"
+            "hint: leave the selection out"
+        )
+    return inputs
+
+
+def plan_of(session: DponeSession, *, seconds: Mapping[str, float]) -> PlanFacts:
+    """What the run would do, as facts."""
+    from ..core.gates.plan import plan_facts
+
+    plan = session.plan
+    return plan_facts(
+        plan.registry,
+        plan.matrix,
+        profile=session.activity.profile,
+        row_count=session.activity.options.rows,
+        scope=plan.scope,
+        seconds=seconds,
+    )
+
+
+def _certain(inputs: GateInputs) -> list[str]:
+    """What makes a release profile end NO-GO whatever the run finds; better told before it than after."""
+    missing = []
+    if inputs.release is None:
+        missing.append("no release is named (dpone_release)")
+    if not inputs.baseline:
+        missing.append("no baseline is given (dpone_baseline; --dpone-update-baseline writes a first one)")
+    if not inputs.minimum and not inputs.maximum:
+        missing.append("no bound is given (dpone_objectives, dpone_minimum or dpone_maximum)")
+    return [f"this run will end NO-GO: {text}" for text in missing]

@@ -1,0 +1,107 @@
+"""Tests per marker by outcome: what a test was marked with travels on its reports, and the controller counts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from .active import MARKERS
+
+if TYPE_CHECKING:
+    from ..core.gates.tallies import MarkerFacts
+    from ..core.model import NotRun
+
+MARKED = "dpone_markers"
+EXCUSE = "dpone_excuse"
+COLLECTED = "dpone_collected"
+
+
+def excuse(reason: NotRun, detail: str) -> pytest.skip.Exception:  # type: ignore[name-defined]
+    """A skip that a feature branch may live with, told apart from the skips of anybody else; to be raised."""
+    skipped = pytest.skip.Exception(f"{reason}: {detail}")
+    setattr(skipped, EXCUSE, str(reason))
+    return skipped
+
+
+def count_marked(items: Iterable[pytest.Item], unlocked: frozenset[str]) -> dict[str, int]:
+    """Tests by marker, of the markers whose tests may run."""
+    return dict(Counter(name for item in items for name in _markers(item, unlocked)))
+
+
+def mark_report(
+    item: pytest.Item, call: pytest.CallInfo[Any], report: pytest.TestReport, unlocked: frozenset[str]
+) -> None:
+    """Put the markers of the test on its report, and why it is excused if it is."""
+    names = _markers(item, unlocked)
+    if not names:
+        return
+    setattr(report, MARKED, names)
+    reason = getattr(call.excinfo.value, EXCUSE, None) if call.excinfo is not None else None
+    if reason is not None:
+        setattr(report, EXCUSE, reason)
+
+
+def _markers(item: pytest.Item, unlocked: frozenset[str]) -> list[str]:
+    found = {mark.name for mark in item.iter_markers()}
+    return [name for name in MARKERS if name in found and name in unlocked]
+
+
+class MarkerTally:
+    """Counts in the controller, or in the only process. A test counts once its last phase has been reported."""
+
+    def __init__(self) -> None:
+        self._collected: dict[str, int] = {}
+        self._open: dict[str, str] = {}
+        self._counts: dict[str, Counter[str]] = {}
+
+    @property
+    def any(self) -> bool:
+        """If a marked test was seen."""
+        return bool(self._collected or self._counts)
+
+    def take(self, report: pytest.TestReport) -> None:
+        """Take what a report brings."""
+        for name, count in getattr(report, COLLECTED, {}).items():
+            # Every worker collects the same tests.
+            self._collected[name] = max(count, self._collected.get(name, 0))
+        names = getattr(report, MARKED, None)
+        if not names:
+            return
+        word = _worse(self._open.get(report.nodeid), _outcome(report))
+        if report.when != "teardown":
+            self._open[report.nodeid] = word
+            return
+        self._open.pop(report.nodeid, None)
+        for name in names:
+            self._counts.setdefault(name, Counter())[word] += 1
+
+    def facts(self, profile: str | None, *, required: tuple[str, ...] = ()) -> MarkerFacts:
+        """What was counted. A marker of which no test was run at all is left out, unless it is required."""
+        from ..core.gates.tallies import MarkerCounts, MarkerFacts
+
+        markers = {}
+        for name in MARKERS:
+            counts = self._counts.get(name, Counter())
+            missing = max(0, self._collected.get(name, 0) - counts.total())
+            if counts or (missing and name in required):
+                markers[name] = MarkerCounts(**counts, not_run=missing)
+        return MarkerFacts(profile=profile, markers=markers, required=required)
+
+
+_WORST = ("passed", "unavailable", "not_implemented", "skipped", "failed")
+
+
+def _worse(known: str | None, word: str) -> str:
+    return word if known is None else max(known, word, key=_WORST.index)
+
+
+def _outcome(report: pytest.TestReport) -> str:
+    if report.failed:
+        return "failed"
+    if reason := getattr(report, EXCUSE, None):
+        return "unavailable" if reason == "unavailable" else "not_implemented"
+    # A test that was expected to fail proves nothing, whatever it did.
+    return "skipped" if report.skipped or hasattr(report, "wasxfail") else "passed"
