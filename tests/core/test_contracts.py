@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from pytest_dpone.core.contracts import RULES, Contract, Contracts, default_contracts
-from pytest_dpone.core.kinds import Field, TableSchema, arrow_type, decimal_of
+from pytest_dpone.core.kinds import Field, TableSchema, arrow_type, decimal_of, kind_of
 from pytest_dpone.errors import UsageError
 
 TABLE = default_contracts()
@@ -112,3 +112,15 @@ def test_kinds() -> None:
     assert schema.field("note").kind == "text"
     with pytest.raises(KeyError):
         schema.field("nope")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_column_tells_its_kind(kind: str) -> None:
+    as_text = {"uuid": "text", "json": "text"}
+    assert kind_of(arrow_type(kind)) == as_text.get(kind, kind)
+
+
+def test_columns_of_other_types_have_a_kind_of_their_own_or_none() -> None:
+    assert (kind_of(pa.uuid()), kind_of(pa.json_())) == ("uuid", "json")
+    assert kind_of(pa.timestamp("ns")) is None
+    assert kind_of(pa.decimal256(50, 1)) is None

@@ -108,7 +108,7 @@ BAD = [
         "--dpone-profile: unknown value 'local'\nhint: did you mean",
     ),
     ("--dpone-profile=vendor_live", "--dpone-profile: 'vendor_live' is not implemented yet"),
-    ("--dpone-run-mode=mock_local", "--dpone-run-mode: 'mock_local' is not implemented yet\nhint: use real_local"),
+    ("--dpone-run-mode=mock", "--dpone-run-mode: unknown value 'mock'\nhint: did you mean mock_local?"),
     ("--dpone-engine=natif", "no engine 'natif'\nhint: did you mean native?"),
     ("--dpone-dataset=tiny", "--dpone-dataset: unknown value 'tiny'\nhint: known: standard, narrow, empty, single"),
     ("--dpone-keep=sometimes", "--dpone-keep: unknown value 'sometimes'"),
@@ -167,17 +167,6 @@ def test_an_empty_selection_is_wrong_use(project: Project) -> None:
     result = project.run("--dpone-case=*__scd2", "--dpone-strategy=replace")
     assert result.ret == 4
     assert "the selection leaves no case" in result.stderr.str()
-
-
-def test_the_mode_of_the_documentation_that_can_not_be_had_is_refused(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DPONE_RUN_INTEGRATION", "1")
-    monkeypatch.setenv("DPONE_RUN_INTEGRATION_MATRIX", "1")
-    monkeypatch.setenv("DPONE_MATRIX_RUN_MODE", "mock_local")
-    result = project.run()
-    assert result.ret == 4
-    assert "DPONE_MATRIX_RUN_MODE: 'mock_local' is not implemented yet\nhint: use real_local" in result.stderr.str()
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,35 @@ def test_real_local_needs_every_case_on_real_services() -> None:
     assert (reduced.passed, reduced.blockers) == (False, ("scope.reduced",))
 
 
+def test_a_simulated_run_never_passes() -> None:
+    records = [passed(Strategy.CDC), not_run(Strategy.XMIN, NotRun.NOT_IMPLEMENTED)]
+    for profile in ("local_live", "real_local"):
+        good = decide(records, profile=profile, run_mode="mock_local", matrix_size=2)
+        text = "SIMULATED (1 of 2 planned cases behaved; 1 not implemented yet; no real row was moved)"
+        assert (good.passed, good.word, good.headline, good.blockers) == (True, "SIMULATED", text, ())
+    everything = decide(records[:1], profile="local_live", run_mode="mock_local", matrix_size=1)
+    assert everything.headline == "SIMULATED (1 of 1 planned cases behaved; no real row was moved)"
+
+
+@pytest.mark.parametrize(
+    ("records", "blocker"),
+    [
+        ([FAILED, passed(Strategy.CDC)], "a_to_b__scd2.failed"),
+        ([passed(Strategy.CDC), not_run(Strategy.XMIN, NotRun.DESELECTED)], "a_to_b__xmin.not_run"),
+        ([not_run(Strategy.XMIN, NotRun.NOT_IMPLEMENTED)], "scope.nothing_passed"),
+        ([], "scope.nothing_passed"),
+    ],
+)
+def test_a_simulated_run_can_be_red(records: list[CaseRecord], blocker: str) -> None:
+    decision = decide(records, profile="local_live", run_mode="mock_local", matrix_size=9)
+    assert (decision.passed, decision.word, decision.blockers) == (False, "FAILED", (blocker,))
+    assert decision.headline.startswith("FAILED: ")
+    assert decision.headline.endswith("; no real row was moved")
+    beside = decide([passed(Strategy.CDC)], profile="local_live", run_mode="mock_local", matrix_size=1, blockers=["x"])
+    assert beside.blockers == ("x",)
+    assert not beside.passed
+
+
 def test_a_profile_without_a_verdict_is_wrong_use() -> None:
     with pytest.raises(UsageError, match="the profile 'vendor_live' has no verdict yet\nhint: use local_live"):
         decide([], profile="vendor_live", matrix_size=0)

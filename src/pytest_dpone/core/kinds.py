@@ -47,6 +47,17 @@ def arrow_type(kind: str) -> pa.DataType:
         raise UsageError(f"unknown kind {kind!r}", hint=f"kinds are {', '.join(_ARROW)} and decimal(p,s)") from None
 
 
+def kind_of(found: pa.DataType) -> str | None:
+    """The kind whose values an Arrow column of the type `found` holds, or None. Plain strings are `text`."""
+    if isinstance(found, pa.UuidType):
+        return "uuid"
+    if isinstance(found, pa.JsonType):
+        return "json"
+    if isinstance(found, pa.Decimal128Type):
+        return f"decimal({found.precision},{found.scale})"
+    return next((kind for kind, canonical in _ARROW.items() if canonical == found), None)
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
     """A column of a dataset: its name as the user's database would have it, its kind, and if NULL may occur."""

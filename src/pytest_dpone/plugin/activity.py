@@ -18,6 +18,8 @@ _FOR_GATES = (
     *("minimum", "maximum", "accept_fidelity"),
 )
 
+_NO_GATE = "leave it out, or leave out --dpone-run-mode=mock_local: no gate takes a simulated run"
+
 
 @dataclass(frozen=True, slots=True)
 class Activity:
@@ -72,9 +74,12 @@ def find_activity(raw: Raw, environ: Mapping[str, str]) -> Activity | None:
     options = parse(raw)
     suites = _suites(options, given, wishes)
     _check_wishes(options, given, suites, wishes)
-    whole = "matrix" in suites and bool(given.intersection(("profile", *SELECTION)))
+    whole = "matrix" in suites and not options.simulated and bool(given.intersection(("profile", *SELECTION)))
     _check_gates(options, given, whole=whole)
-    return Activity(raw, options, _profile(options), suites, _unlocked(given, suites, wishes), whole)
+    unlocked = _unlocked(given, suites, wishes)
+    if options.simulated:
+        unlocked &= {"integration_matrix"}
+    return Activity(raw, options, _profile(options), suites, unlocked, whole)
 
 
 def _variable(name: str, environ: Mapping[str, str]) -> bool | None:
@@ -89,6 +94,8 @@ def _variable(name: str, environ: Mapping[str, str]) -> bool | None:
 def _profile(options: Options) -> str:
     if options.profile:
         return options.profile
+    if options.simulated:
+        return "local_live"
     # The documentation's release gate is the matrix in the mode real_local.
     return "real_local" if options.origins["run_mode"] in ("environment", "option") else "local_live"
 
@@ -96,10 +103,10 @@ def _profile(options: Options) -> str:
 def _suites(options: Options, given: set[str], wishes: Mapping[str, bool | None]) -> tuple[str, ...]:
     if options.selfcheck:
         return ("selfcheck",)
-    asked = given.intersection(("profile", *SELECTION))
+    asked = given.intersection(("profile", *SELECTION, *(("run_mode",) if options.simulated else ())))
     if not asked and not wishes["DPONE_RUN_INTEGRATION_MATRIX"]:
         return ()
-    return ("services", "matrix") if asked and not _one_case(options) else ("matrix",)
+    return ("services", "matrix") if asked and not options.simulated and not _one_case(options) else ("matrix",)
 
 
 def _one_case(options: Options) -> bool:
@@ -112,8 +119,8 @@ def _check_gates(options: Options, given: set[str], *, whole: bool) -> None:
     lonely = [name for name in _FOR_GATES if name in given and not whole and not options.plan]
     if lonely:
         raise pytest.UsageError(
-            f"--dpone-{lonely[0].replace('_', '-')} has no run that it is for\n"
-            "hint: give a profile too, such as --dpone-profile=real_local"
+            f"--dpone-{lonely[0].replace('_', '-')} has no run that it is for\nhint: "
+            + (_NO_GATE if options.simulated else "give a profile too, such as --dpone-profile=real_local")
         )
 
 

@@ -48,6 +48,11 @@ class Options:
     origins: Mapping[str, Origin]
     declared: Mapping[str, tuple[str, ...]]
 
+    @property
+    def simulated(self) -> bool:
+        """If rows move between files in memory, and no service is started."""
+        return self.run_mode == "mock_local"
+
 
 def parse(raw: Raw) -> Options:
     """Parse and check every value; raises `pytest.UsageError` that says which one is wrong, and what is right."""
@@ -142,6 +147,8 @@ def _check_together(options: Options) -> None:
         )
     if options.selfcheck:
         _check_selfcheck(options)
+    if options.simulated:
+        _check_simulated(options)
 
 
 def _check_selfcheck(options: Options) -> None:
@@ -152,6 +159,26 @@ def _check_selfcheck(options: Options) -> None:
         raise _contradiction("--dpone-selfcheck", "--dpone-profile=real_local", "the selfcheck judges the harness only")
     if options.origins["engine"] == "option":
         raise _contradiction("--dpone-selfcheck", "--dpone-engine", "the mutants are engines themselves")
+
+
+def _check_simulated(options: Options) -> None:
+    mode = "--dpone-run-mode=mock_local"
+    if options.profile == "real_local":
+        raise _contradiction(mode, "--dpone-profile=real_local", "a simulated run moves no row of a service")
+    if options.selfcheck:
+        raise _contradiction(mode, "--dpone-selfcheck", "the mutants need services")
+    if options.engine not in ("native", "mock"):
+        raise pytest.UsageError(
+            f"the engine {options.engine!r} can't move the rows of a simulated run, which are in memory\n"
+            "hint: add --dpone-engine=native: the engine mock takes its place then"
+        )
+    for name, why in (
+        ("services", "it starts no service"),
+        ("image", "it starts no service"),
+        ("keep", "its tables end with it"),
+    ):
+        if options.origins[name] == "option" and getattr(options, name) != "never":
+            raise _contradiction(mode, f"--dpone-{name}", why)
 
 
 def _contradiction(one: str, other: str, why: str) -> pytest.UsageError:

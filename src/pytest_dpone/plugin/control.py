@@ -51,7 +51,7 @@ class Control:
         suites = self.session.activity.suites
         if suites:
             _ = self.session.engine, self.session.settings
-        if plan.services or not suites:
+        if (plan.services or not suites) and not self.session.activity.options.simulated:
             _ = self.session.stack_settings
         if "selfcheck" in suites:
             from ..run.selfcheck import Selfcheck, planned_trials
@@ -137,7 +137,7 @@ class Control:
                 terminalreporter.write_line(f"dpone: {text}")
             return
         decision = self._outcome.decision
-        colour = {"green" if decision.passed else "red": True}
+        colour = {("yellow" if decision.word == "SIMULATED" else "green") if decision.passed else "red": True}
         terminalreporter.write_sep("=", "dpone", **colour)
         for line in self._summary(self._outcome, terminalreporter):
             _write(terminalreporter, line)
@@ -184,6 +184,10 @@ def start(config: pytest.Config, raw: Raw) -> None:
     session = DponeSession(config, activity, run_id=f"{now:%y%m%d%H%M%S}{secrets.token_hex(3)}")
     config.pluginmanager.register(session, "dpone-session")
     config.pluginmanager.register(Control(session), "dpone-control")
+    if activity.options.simulated:
+        from .simulation import Simulation
+
+        config.pluginmanager.register(Simulation(), "dpone-simulation")
     for number in (signal.SIGTERM, signal.SIGHUP):
         _end_by(number, config)
 

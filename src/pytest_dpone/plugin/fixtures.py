@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import pytest
 
-from .active import case_param, session_or_skip
+from .active import SIMULATED, case_param, session_or_skip
 from .markers import excuse
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ def dpone_engine(request: pytest.FixtureRequest) -> Engine:
 
 @pytest.fixture(scope="session")
 def dpone_stack(request: pytest.FixtureRequest) -> Stack:
-    """The services of the run; nothing is started before somebody asks for a service."""
-    return session_or_skip(request.config).services()
+    """The services of the run; nothing is started before somebody asks for a service. Skips in a simulated run."""
+    return _stack(request)
 
 
 @pytest.fixture(scope="session")
@@ -80,10 +80,12 @@ def dpone_certify(request: pytest.FixtureRequest) -> CertifyCase:
         from .collection import SuiteModule
         from .records import keep
 
+        if session.activity.options.simulated:
+            engine = session.engine  # no other engine can reach what is in memory
         if engine is None:
             engine = request.getfixturevalue("dpone_engine")
-            if isinstance(request.node.parent, SuiteModule):
-                session.suite_engine = engine
+        if isinstance(request.node.parent, SuiteModule):
+            session.suite_engine = engine
         record = attempt(
             case,
             engine=engine,
@@ -103,7 +105,7 @@ def running_service(request: pytest.FixtureRequest, name: str) -> ServiceInfo:
     from ..core.model import NotRun
     from ..errors import ServiceUnavailable
 
-    services = session_or_skip(request.config).services()
+    services = _stack(request)
     choice = services.choose([name])[name]
     if choice.provider is None:
         raise excuse(NotRun.UNAVAILABLE, choice.reason)
@@ -111,6 +113,13 @@ def running_service(request: pytest.FixtureRequest, name: str) -> ServiceInfo:
         return services.ensure([name])[name]
     except ServiceUnavailable as error:
         raise excuse(NotRun.UNAVAILABLE, error.fact) from None
+
+
+def _stack(request: pytest.FixtureRequest) -> Stack:
+    session = session_or_skip(request.config)
+    if session.activity.options.simulated:
+        pytest.skip(SIMULATED)
+    return cast("Stack", session.services())
 
 
 def judge(record: CaseRecord) -> None:

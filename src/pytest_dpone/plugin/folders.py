@@ -29,6 +29,8 @@ def artifact_folders(config: pytest.Config, activity: Activity) -> tuple[Path, P
     """The folder of all artifacts, and the one of the matrix."""
     options = activity.options
     root = base_of(config, activity, "artifact_dir") / options.artifact_dir
+    if options.simulated:  # never over the artifacts of a run that has certified something
+        root /= "simulated"
     matrix = base_of(config, activity, "matrix_dir") / options.matrix_dir if options.matrix_dir else root / "matrix"
     return root.absolute(), matrix.absolute()
 

@@ -25,4 +25,7 @@ def pytest_dpone_register(registry: Registry) -> None:
 
 @pytest.hookspec(firstresult=True)
 def pytest_dpone_engine(name: str) -> Engine | None:
-    """Give the engine that `--dpone-engine=NAME` asks for, or None to leave it to others."""
+    """Give the engine that `--dpone-engine=NAME` asks for, or None to leave it to others.
+
+    In a simulated run (`--dpone-run-mode=mock_local`) the name is `mock`, and the tables are files in memory.
+    """

@@ -214,8 +214,8 @@ TABLE: tuple[Row, ...] = (
     Row(
         "run-mode",
         "DPONE_MATRIX_RUN_MODE",
-        values.one_of("real_local", later=("mock_local",)),
-        "How the matrix runs: real_local (real services). The only mode so far.",
+        values.one_of("real_local", "mock_local"),
+        "How the matrix runs: real_local (real services), or mock_local (simulated in memory: no service is started).",
         default="real_local",
         metavar="MODE",
     ),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..core.wire import Engine
     from ..run.plan import Plan
     from ..run.settings import RunSettings
+    from ..services.memory import MemoryStack
     from ..services.stack import Stack, StackSettings
     from .activity import Activity
     from .chosen import Options
@@ -41,7 +42,7 @@ class DponeSession:
         self._address = address
         self.suite_engine: Engine | None = None
         """What the fixture `dpone_engine` gave to the packaged suite, once it has been asked."""
-        self._stack: Stack | None = None
+        self._stack: Stack | MemoryStack | None = None
         self._collected: dict[str, int] = {}
         config.stash[SESSION] = self
 
@@ -87,14 +88,19 @@ class DponeSession:
 
     @cached_property
     def engine(self) -> Engine:
-        """The engine that the options name; raises `pytest.UsageError` if nobody knows it."""
-        from ..engines import load_engine
+        """The engine that the options name, or the one of simulated runs; raises `pytest.UsageError` if unknown."""
+        from ..engines import SIMULATOR, load_engine
         from ..run.foreign import check_engine
 
-        name = self.activity.options.engine
+        options = self.activity.options
+        name = SIMULATOR if options.simulated else options.engine
         with hook_errors("pytest_dpone_engine"):
             engine: Engine | None = self.config.hook.pytest_dpone_engine(name=name)
         with usage_errors():
+            if engine is None and name == SIMULATOR and not options.simulated:
+                raise pytest.UsageError(
+                    f"the engine {name} moves rows in memory\nhint: add --dpone-run-mode=mock_local"
+                )
             if engine is None:
                 return load_engine(name)
             check_engine(engine)
@@ -114,13 +120,24 @@ class DponeSession:
                 external=external_from_environ(os.environ),
             )
 
-    def services(self) -> Stack:
-        """The run's services, none of them started yet; launches the supervisor at the first call in the controller."""
+    def services(self) -> Stack | MemoryStack:
+        """The run's services, none of them started yet; launches the supervisor at the first call in the controller.
+
+        A simulated run has a folder instead, and no supervisor.
+        """
+        if self._stack is None:
+            self._stack = self._memory() if self.activity.options.simulated else self._supervised()
+        return self._stack
+
+    def _memory(self) -> MemoryStack:
+        from ..services.memory import MemoryStack
+
+        return MemoryStack.connect(self._address) if self._address else MemoryStack.launch(self.run_id)
+
+    def _supervised(self) -> Stack:
         from ..services.stack import Stack
 
-        if self._stack is None:
-            self._stack = Stack.connect(self._address) if self._address else Stack.launch(self.stack_settings)
-        return self._stack
+        return Stack.connect(self._address) if self._address else Stack.launch(self.stack_settings)
 
     def invitation(self) -> str:
         """What a worker needs to take part, as JSON."""
@@ -136,7 +153,7 @@ class DponeSession:
         if self.activity.only_selected:
             keep_selected(config, items)
         self._collected = markers.count_marked(items, self.activity.unlocked)
-        skip_locked(items, unlocked=self.activity.unlocked)
+        skip_locked(items, unlocked=self.activity.unlocked, simulated=self.activity.options.simulated)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
@@ -219,8 +236,9 @@ def usage_errors() -> Iterator[None]:
 
 
 def _rerun_options(options: Options) -> tuple[str, ...]:
-    """Providers and images, if they don't stand in a file that a rerun reads as well."""
-    return tuple(
+    """Providers and images, if they don't stand in a file that a rerun reads as well, and that a run is simulated."""
+    mode = (f"--dpone-run-mode={options.run_mode}",) if options.simulated else ()
+    return mode + tuple(
         f"--dpone-{name}={service}={value}"
         for name, pairs in (("services", options.services), ("image", options.image))
         if options.origins[name] in ("option", "environment")

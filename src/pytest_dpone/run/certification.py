@@ -102,13 +102,15 @@ class Certification:
         self._written(lambda: self.publication.case(record))
 
     def _decide(self, records: tuple[CaseRecord, ...], *, blockers: Sequence[str] = (), pack: bool = False) -> Decision:
-        profile = self.publication.identity.profile
+        identity = self.publication.identity
+        profile = identity.profile
         release = profile != "local_live"
         note = self.plan.note if pack or not release else "; ".join(filter(None, (self.plan.note, _ALONE)))
         return decide(
             records,
             profile=profile,
             matrix_size=self.plan.size,
+            run_mode=identity.run_mode,
             blockers=list(dict.fromkeys((*self._blockers, *blockers))),
             accepted_fidelity=self.accepted_fidelity,
             pack=pack and release,

@@ -19,6 +19,7 @@ from ..core.strict import NotStrict, parse_object
 from ..errors import ArtifactError
 from ..evidence.files import Unreadable, read_bytes
 from ..report.markdown import case_markdown, report_markdown
+from .verdict import SIMULATED
 
 REPORT_FILE = "certification_report.json"
 _ENDING = "__behavior.json"
@@ -67,10 +68,12 @@ class LastRun(TypedDict):
 
 
 def last_run(directory: Path) -> LastRun:
-    """From the report in `directory`; nothing without one."""
+    """From the report in `directory`; nothing without one, and nothing of a simulated run."""
     try:
         report = _report(directory / REPORT_FILE)
     except ArtifactError:
+        return LastRun(seconds={}, rows=0)
+    if report.run_mode == SIMULATED:
         return LastRun(seconds={}, rows=0)
     passed = [row for row in report.cases if row.verdict is Verdict.PASSED]
     return LastRun(
@@ -143,7 +146,7 @@ def _document(path: Path, case_id: str, report: Report) -> CaseRecord | str:
         return "its document is of another case"
     if data.get("run_id") != report.run_id:
         return "its document is of another run"
-    if data.get("passed") is not (record.verdict is Verdict.PASSED):
+    if data.get("passed") is not (record.verdict is Verdict.PASSED and report.run_mode != SIMULATED):
         return "its document says something else than its record"
     if data.get("passed") is True and data.get("blockers") != []:
         return "its document is green beside blockers"

@@ -16,7 +16,7 @@ from ..core.registry import Excluded
 from ..evidence.artifacts import write_json, write_text
 from ..report.markdown import case_markdown, report_markdown
 from .origin import Origin
-from .verdict import Decision, blockers_of
+from .verdict import SIMULATED, Decision, blockers_of
 
 
 class Identity(Frozen):
@@ -90,6 +90,8 @@ class Publication:
         return self.report_path
 
     def _head(self, schema: str, *, passed: bool, blockers: Sequence[str]) -> dict[str, object]:
+        if self.identity.run_mode == SIMULATED:  # nobody may take it for a pass, however well it behaved
+            passed, blockers = False, [*blockers, "run_mode.simulated"]
         return {
             "schema": schema,
             "passed": passed,

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from ..core.model import CaseRecord, NotRun, Verdict
 from ..errors import UsageError
 
+SIMULATED = "mock_local"
+"""The run mode in which no row of a service is moved: it gives another word, and no artifact of it says `passed`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -25,18 +28,21 @@ def decide(
     *,
     profile: str,
     matrix_size: int,
+    run_mode: str = "real_local",
     blockers: Sequence[str] = (),
     accepted_fidelity: Sequence[str] = (),
     pack: bool = False,
     note: str = "",
 ) -> Decision:
-    """Judge the records of a whole scope under a profile.
+    """Judge the records of a whole scope under a profile; a simulated run is at best `SIMULATED`, whatever the profile.
 
     `matrix_size` is the number of all planned cases, of which `records` may be a selection. `blockers` are codes of
     what went wrong beside the cases; any of them makes the run red. With `pack` they are those of the release pack
     too, and the word is GO or NO-GO; without it a release profile says nothing about a release. `note` ends the
     headline's counts. Raises `UsageError` for an unknown profile.
     """
+    if run_mode == SIMULATED:
+        return _simulated(records, matrix_size, tuple(blockers), note)
     if profile == "local_live":
         red = _local(records)
     elif profile == "real_local":
@@ -62,6 +68,15 @@ def blockers_of(record: CaseRecord) -> tuple[str, ...]:
     return (f"{record.case_id}.{record.verdict}",)
 
 
+def _simulated(records: Sequence[CaseRecord], matrix_size: int, extra: tuple[str, ...], note: str) -> Decision:
+    found = (*_local(records), *extra)
+    counts = _counts(records, matrix_size, passed="behaved")
+    text = "; ".join(filter(None, (counts, note, "no real row was moved")))
+    if found:
+        return Decision(False, "FAILED", f"FAILED: {text}{_beside(extra)}", found)
+    return Decision(True, "SIMULATED", f"SIMULATED ({text})", ())
+
+
 def _local(records: Sequence[CaseRecord]) -> list[str]:
     red = [code for r in records if not (r.reason and r.reason.tolerated) for code in blockers_of(r)]
     if not any(record.verdict is Verdict.PASSED for record in records):
@@ -84,11 +99,11 @@ def _real(records: Sequence[CaseRecord], matrix_size: int, accepted: Sequence[st
     return red
 
 
-def _counts(records: Sequence[CaseRecord], matrix_size: int) -> str:
+def _counts(records: Sequence[CaseRecord], matrix_size: int, *, passed: str = "passed") -> str:
     words: Counter[str] = Counter(str(r.reason or r.verdict) for r in records)
-    passed = words.pop("passed", 0)
+    good = words.pop("passed", 0)
     planned = f"{len(records)} planned cases" if len(records) == matrix_size else _selected(len(records), matrix_size)
-    parts = [f"{passed} of {planned} passed"]
+    parts = [f"{good} of {planned} {passed}"]
     if failed := words.pop("failed", 0):
         parts.append(f"{failed} failed")
     order = sorted(NotRun, key=lambda reason: not reason.tolerated)

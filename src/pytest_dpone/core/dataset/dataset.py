@@ -22,6 +22,8 @@ WATERMARK = dt.datetime(2024, 3, 31, 12, tzinfo=dt.UTC)
 
 _SECOND, _DAY = 1_000_000, 86_400_000_000
 _TIE_EVERY = 61
+_REMEMBERED = 2_000
+"""Rows up to which a dataset remembers the batches that it has made: several acts ask for each of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ class Dataset:
         columns = NARROW if spec.kind == "narrow" else STANDARD
         self.schema = schema_for(columns, source=source, contracts=contracts)
         self._nulls = {c.name: c.nulls for c in columns}
+        self._made: dict[tuple[tuple[int, ...], bytes], pa.RecordBatch] = {}
 
     @cached_property
     def counts(self) -> Counts:
@@ -205,6 +208,14 @@ class Dataset:
 
     def _rows(self, keys: pa.Array, fates: bytes) -> pa.RecordBatch:
         """Whole rows with these keys and fates; KEEP gives the row as it is in S0."""
+        if self.spec.rows > _REMEMBERED:
+            return self._make(keys, fates)
+        name = (tuple(keys.to_pylist()), fates)
+        if name not in self._made:
+            self._made[name] = self._make(keys, fates)
+        return self._made[name]
+
+    def _make(self, keys: pa.Array, fates: bytes) -> pa.RecordBatch:
         numbers, fate = _numbers(keys, _fates_array(fates)), _fates_array(fates)
         columns = [
             self._role(field, keys, fate) if field in ROLES else self._payload(field, numbers)

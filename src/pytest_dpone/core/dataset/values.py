@@ -20,6 +20,7 @@ _MASK = (1 << 64) - 1
 _DAY_US = 86_400_000_000
 
 
+@lru_cache(maxsize=1024)
 def u64(value: int) -> pa.Scalar:
     """`value` modulo 2^64 as an Arrow scalar."""
     return pa.scalar(value & _MASK, pa.uint64())

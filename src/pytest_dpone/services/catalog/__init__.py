@@ -15,6 +15,10 @@ def open_catalog(info: ServiceInfo, *, bucket: str) -> Catalog:
     `bucket` is the case's own S3 bucket, created when it is missing and deleted when it is empty; other services don't
     use it. Raises `UsageError` for a service without a catalog and `MissingExtra` when its client isn't installed.
     """
+    if info.url.get_secret_value().startswith("memory:"):
+        from .memory import MemoryCatalog
+
+        return MemoryCatalog(info.url)
     if info.record.name == "postgres":
         from .postgres import PostgresCatalog
 

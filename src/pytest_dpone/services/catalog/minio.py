@@ -22,7 +22,7 @@ from .convert import to_kind
 from .objects import Bucket, ObjectGoneError
 from .protocol import Commit, Fingerprint
 from .runs import SortedRuns
-from .shape import canonical, parts, require_columns
+from .shape import among, canonical, parts, require_columns
 
 MANIFEST = "_manifest.json"
 _READ_ROWS = 16_384
@@ -81,7 +81,7 @@ class MinioCatalog:
             for key in (self._objects(prefix) or []) if gone.num_rows else []:
                 with self._open(key) as file:
                     rows = file.read()
-                kept = rows.filter(pc.invert(_among(rows, gone, schema.key)))
+                kept = rows.filter(pc.invert(among(rows, gone, schema.key)))
                 if kept.num_rows < rows.num_rows:
                     found += rows.num_rows - kept.num_rows
                     self._put_part(prefix, kept)
@@ -243,13 +243,3 @@ def _canonical_rows(batch: pa.RecordBatch, fields: Sequence[Field]) -> pa.Record
     """`batch` with its first columns as `fields`; what follows is for the order only."""
     columns = [to_kind(column, field) for column, field in zip(batch.columns, fields, strict=False)]
     return pa.RecordBatch.from_arrays([*columns, *batch.columns[len(columns) :]], names=batch.schema.names)
-
-
-def _among(rows: pa.Table, keys: pa.Table, key: Sequence[str]) -> pa.Array:
-    """For each of `rows`, if its key is among `keys`."""
-    names = [f"k{i}" for i in range(len(key))]
-    positions = pa.array(range(rows.num_rows), pa.int64())
-    probe = rows.select(list(key)).rename_columns(names).append_column("position", positions)
-    wanted = keys.select(list(key)).rename_columns(names)
-    hits = probe.join(wanted, keys=names, join_type="left semi").column("position")
-    return pc.is_in(positions, value_set=hits.combine_chunks())

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ...core.kinds import TableSchema
 from ...errors import UsageError
@@ -48,3 +49,13 @@ def require_columns(place: str, natives: Mapping[str, str], names: Iterable[str]
             f"{place} has no column {', '.join(missing)}",
             hint=f"it has {', '.join(map(repr, natives))}" if natives else "there is no such table",
         )
+
+
+def among(rows: pa.Table, keys: pa.Table, key: Sequence[str]) -> pa.Array:
+    """For each of `rows`, if its key is among `keys`."""
+    names = [f"k{i}" for i in range(len(key))]
+    positions = pa.array(range(rows.num_rows), pa.int64())
+    probe = rows.select(list(key)).rename_columns(names).append_column("position", positions)
+    wanted = keys.select(list(key)).rename_columns(names)
+    hits = probe.join(wanted, keys=names, join_type="left semi").column("position")
+    return pc.is_in(positions, value_set=hits.combine_chunks())

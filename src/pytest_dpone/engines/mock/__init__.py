@@ -1,0 +1,8 @@
+"""The engine of simulated runs: it moves rows between Arrow files, as the contracts of the sink's family say."""
+
+from __future__ import annotations
+
+from .engine import MockEngine
+from .strategy import STRATEGIES, Load, Strategies, Tap
+
+__all__ = ["STRATEGIES", "Load", "MockEngine", "Strategies", "Tap"]
