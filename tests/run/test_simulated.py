@@ -27,7 +27,7 @@ from pytest_dpone.engines.mutants import MUTANTS, Mutant
 from pytest_dpone.engines.native import NativeEngine
 from pytest_dpone.run.attempt import attempt
 from pytest_dpone.run.certification import Certification
-from pytest_dpone.run.matrix_files import last_seconds, read_matrix
+from pytest_dpone.run.matrix_files import last_run, read_matrix
 from pytest_dpone.run.plan import make_plan
 from pytest_dpone.run.publication import Identity, Publication
 from pytest_dpone.run.settings import RunSettings
@@ -331,4 +331,4 @@ def test_an_artifact_of_a_simulated_run_never_says_passed(play: Play, tmp_path: 
     files = read_matrix(folder)
     red = {ruling.blocker for ruling in judge_matrix(files.facts()) if not ruling.passed}
     assert red == {"run_mode.simulated", "certification_report.contradicts_itself"}, "and no document is"
-    assert last_seconds(folder) == {}
+    assert last_run(folder) == {"seconds": {}, "rows": 0}
