@@ -348,6 +348,7 @@ def report(**changes: object) -> list[str]:
         "run_mode": "real_local", "generated_at": "2026-01-01T00:00:00.000Z", "matrix_size": 1,
         "counts": {"passed": 1, "failed": 0, "not_run": 0}, "cases": [{"case_id": "a", "verdict": "passed"}], **changes,
     }  # fmt: skip
+    data = {"content_sha256": content_sha256(data), **data}
     judged = judge_document(data, json.dumps(data).encode(), expected="certification_report")
     assert (judged.evidence, judged.kind) == ("own", "certification_report")
     return [problem.text for problem in judged.problems]
@@ -355,6 +356,7 @@ def report(**changes: object) -> list[str]:
 
 def test_a_report_as_evidence() -> None:
     assert report() == []
+    assert report(content_sha256="0" * 64) == ["was edited: its content is not what its digest says"]
     told = "is red: certification_report.contradicts_itself"
     assert report(passed=False) == [told]
     assert report(matrix_size=0) == ["is malformed: matrix_size: Input should be greater than or equal to 1"]

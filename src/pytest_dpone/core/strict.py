@@ -6,6 +6,9 @@ import json
 import math
 import re
 from collections import Counter
+from collections.abc import Mapping
+
+from pydantic_core import to_json
 
 MAX_DEPTH = 64
 """Objects and arrays inside of each other."""
@@ -52,6 +55,25 @@ def parse_object(data: bytes) -> dict[str, object]:
     if not isinstance(value, dict):
         raise NotStrict(f"it holds {kind_of(value)}, not an object")
     return value
+
+
+def indented(data: Mapping[str, object]) -> bytes:
+    """`data` as all our documents are written: UTF-8, indented. NaN and Infinity are a `ValueError`."""
+    # Python's own encoder takes ten times as long to indent, and knows best what may not be written.
+    json.dumps(data, allow_nan=False)
+    try:
+        return to_json(data, indent=2) + b"\n"
+    except (ValueError, TypeError):
+        return _indented_slowly(data)
+
+
+def is_as_written(raw: bytes, data: Mapping[str, object]) -> bool:
+    """If `raw` is what writing `data` gives, so that nobody has touched it since."""
+    return raw == indented(data) or raw == _indented_slowly(data)
+
+
+def _indented_slowly(data: Mapping[str, object]) -> bytes:
+    return (json.dumps(data, ensure_ascii=False, indent=2) + "\n").encode("utf-8", "backslashreplace")
 
 
 def number(value: object) -> int | float:

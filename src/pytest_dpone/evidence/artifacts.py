@@ -10,8 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from pydantic_core import to_json
-
+from ..core.strict import indented
 from ..errors import ArtifactError
 
 LOCK = ".lock"
@@ -20,16 +19,7 @@ LOCK = ".lock"
 
 def write_json(path: Path, data: Mapping[str, object]) -> None:
     """Write `data` as indented UTF-8 JSON. Raises `ArtifactError`; NaN and Infinity are a `ValueError`."""
-    _write(path, _indented(data))
-
-
-def _indented(data: Mapping[str, object]) -> bytes:
-    # Python's own encoder takes ten times as long to indent, and knows best what may not be written.
-    plain = json.dumps(data, ensure_ascii=False, allow_nan=False)
-    try:
-        return to_json(data, indent=2) + b"\n"
-    except (ValueError, TypeError):
-        return (json.dumps(json.loads(plain), ensure_ascii=False, indent=2) + "\n").encode("utf-8", "backslashreplace")
+    _write(path, indented(data))
 
 
 def write_text(path: Path, text: str) -> None:

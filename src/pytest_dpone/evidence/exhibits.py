@@ -100,7 +100,7 @@ def supersedes(reading: Reading, *, since: str, kind: str | None) -> bool:
     """If a document that is not the recorded one is a later green one of ours: its gate was run again since."""
     judged = reading.judged
     later = judged.generated_at is not None and judged.generated_at >= since
-    return judged.evidence == "own" and not judged.problems and judged.kind == kind and later
+    return judged.as_written and not judged.problems and judged.kind == kind and later
 
 
 def _broken(problem: Problem) -> Judged:

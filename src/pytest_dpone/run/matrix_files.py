@@ -11,11 +11,11 @@ from typing import TypedDict
 
 from pydantic import ValidationError
 
-from ..core.gates.documents import first_error
+from ..core.gates.documents import EDITED, first_error, is_edited
 from ..core.gates.matrix import SCHEMA_REPORT, MatrixFacts, Report, ReportedCase, judge_matrix, matrix_facts
 from ..core.gates.ruling import passes
 from ..core.model import SCHEMA_BEHAVIOR, CaseRecord, Strategy, Verdict
-from ..core.strict import NotStrict, parse_object
+from ..core.strict import NotStrict, is_as_written, parse_object
 from ..errors import ArtifactError
 from ..evidence.files import Unreadable, read_bytes
 from ..report.markdown import case_markdown, report_markdown
@@ -32,10 +32,14 @@ class MatrixFiles:
     report: Report
     documents: dict[str, CaseRecord | str]
     strangers: tuple[str, ...]
+    edited: bool
+    """If the report is not as it was written."""
 
     def facts(self) -> MatrixFacts:
         """For the gate."""
-        return matrix_facts(self.report, self.documents, strangers=self.strangers)
+        facts = matrix_facts(self.report, self.documents, strangers=self.strangers)
+        problems = (f"it {EDITED.text}", *facts.report_problems) if self.edited else facts.report_problems
+        return facts.model_copy(update={"report_problems": problems})
 
     def records(self) -> tuple[CaseRecord, ...]:
         """One record per reported case; of a case without a readable document what the report says of it."""
@@ -47,7 +51,7 @@ class MatrixFiles:
 
 def read_matrix(directory: Path) -> MatrixFiles:
     """Read a matrix folder. Raises `ArtifactError` if it has no report that can be read: the scope is not known."""
-    report = _report(directory / REPORT_FILE)
+    report, edited = _report(directory / REPORT_FILE)
     documents: dict[str, CaseRecord | str] = {}
     named = {row.behavior: row.case_id for row in report.cases if row.behavior is not None}
     strangers = []
@@ -57,7 +61,7 @@ def read_matrix(directory: Path) -> MatrixFiles:
             strangers.append(path.name.encode("utf-8", "backslashreplace").decode())
         else:
             documents[case_id] = _document(path, case_id, report)
-    return MatrixFiles(report, documents, tuple(strangers))
+    return MatrixFiles(report, documents, tuple(strangers), edited)
 
 
 class LastRun(TypedDict):
@@ -70,7 +74,7 @@ class LastRun(TypedDict):
 def last_run(directory: Path) -> LastRun:
     """From the report in `directory`; nothing without one, and nothing of a simulated run."""
     try:
-        report = _report(directory / REPORT_FILE)
+        report, _ = _report(directory / REPORT_FILE)
     except ArtifactError:
         return LastRun(seconds={}, rows=0)
     if report.run_mode == SIMULATED:
@@ -102,23 +106,26 @@ def run_again(directory: Path, *, profile: str, since: str) -> frozenset[str]:
 
 
 def _with_twin(path: Path, text: Callable[[Mapping[str, object]], str]) -> Iterator[str]:
-    yield path.name
     twin = path.with_suffix(".md")
     try:
-        if text(parse_object(read_bytes(path))).encode("utf-8", "backslashreplace") == read_bytes(twin):
+        raw = read_bytes(path)
+        data = parse_object(raw)
+        if is_as_written(raw, data):
+            yield path.name
+        if text(data).encode("utf-8", "backslashreplace") == read_bytes(twin):
             yield twin.name
     except (Unreadable, NotStrict):
         return
 
 
-def _report(path: Path) -> Report:
+def _report(path: Path) -> tuple[Report, bool]:
     hint = "run the certification again"
     try:
         raw = read_bytes(path)
         data = parse_object(raw)
         if data.get("schema") != SCHEMA_REPORT:
             raise ArtifactError(f"certification_report is no certification report: {path}", hint=hint)
-        return Report.model_validate_json(raw, strict=True)
+        return Report.model_validate_json(raw, strict=True), is_edited(data)
     except Unreadable as error:
         raise ArtifactError(f"certification_report {error}: {path}", hint=hint) from None
     except NotStrict as error:
@@ -142,6 +149,13 @@ def _document(path: Path, case_id: str, report: Report) -> CaseRecord | str:
         return f"its document is malformed: {first_error(error)}"
     if _canonical(record.model_dump(mode="json", exclude={"schema_"})) != _canonical(body):
         return "its document is malformed: a value is not of its type, or a field is missing"
+    return _told(data, record, case_id, report) or record
+
+
+def _told(data: Mapping[str, object], record: CaseRecord, case_id: str, report: Report) -> str:
+    """What the fields beside the record say that it does not; empty if nothing."""
+    if is_edited(data):
+        return f"its document {EDITED.text}"
     if record.case_id != case_id or data.get("case_id") != case_id:
         return "its document is of another case"
     if data.get("run_id") != report.run_id:
@@ -150,7 +164,7 @@ def _document(path: Path, case_id: str, report: Report) -> CaseRecord | str:
         return "its document says something else than its record"
     if data.get("passed") is True and data.get("blockers") != []:
         return "its document is green beside blockers"
-    return record
+    return ""
 
 
 def _canonical(body: dict[str, object]) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from ..core.gates.documents import content_sha256
 from ..core.gates.matrix import SCHEMA_REPORT
 from ..core.gates.tallies import Tally
 from ..core.model import SCHEMA_BEHAVIOR, CaseRecord, Frozen, NotRun, Verdict
@@ -49,7 +50,7 @@ class Publication:
         path = self.directory / f"{_file_name(record.case_id)}__behavior.json"
         # A record of its own key: its `source` is a family, and the `source` of every artifact is the source tree.
         body = record.model_dump(mode="json", exclude={"schema_"})
-        write_json(path, {**head, "case_id": record.case_id, "record": body})
+        write_json(path, _sealed({**head, "case_id": record.case_id, "record": body}))
         write_text(path.with_suffix(".md"), case_markdown(record, head))
         return path
 
@@ -85,7 +86,7 @@ class Publication:
             "cases": [_row(record, tally) for record, tally in zip(records, tallies, strict=True)],
             "excluded": [{"case_id": row.case.case_id, "reason": row.reason} for row in excluded],
         }
-        write_json(self.report_path, document)
+        write_json(self.report_path, _sealed(document))
         write_text(self.report_path.with_suffix(".md"), report_markdown(records, document))
         return self.report_path
 
@@ -99,6 +100,10 @@ class Publication:
             "generated_at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             **self.identity.model_dump(mode="json"),
         }
+
+
+def _sealed(document: dict[str, object]) -> dict[str, object]:
+    return {**document, "content_sha256": content_sha256(document)}
 
 
 def has_behavior(record: CaseRecord) -> bool:

@@ -12,7 +12,7 @@ from typing import Generic, Literal, TypeVar
 from pydantic import Field, ValidationError
 
 from ..model import SCHEMA_BEHAVIOR
-from ..strict import kind_of
+from ..strict import is_as_written, kind_of
 from . import bundle, chain, checklist, matrix, metrics, plan, tallies
 from .external import Problem, judge_external
 from .ruling import Ruling, Value, blockers_of, passes
@@ -91,6 +91,8 @@ class Judged:
     run_mode: str | None = None
     generated_at: str | None = None
     facts: Value | None = None
+    as_written: bool = False
+    """If its bytes are those that this project writes; only of own evidence."""
 
 
 def compose(kind: Kind, facts: Value, stamp: Stamp) -> dict[str, object]:
@@ -114,6 +116,14 @@ def content_sha256(document: Mapping[str, object]) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+EDITED = Problem("edited", "was edited: its content is not what its digest says")
+
+
+def is_edited(document: Mapping[str, object]) -> bool:
+    """If a document of ours is not as it was written; one without its digest was edited too."""
+    return document.get("content_sha256") != content_sha256(document)
+
+
 def judge_document(data: Mapping[str, object], raw: bytes, *, expected: str) -> Judged:
     """Judge a parsed document; `raw` are its bytes, `expected` the kind that it is given as.
 
@@ -123,7 +133,7 @@ def judge_document(data: Mapping[str, object], raw: bytes, *, expected: str) -> 
     if not (isinstance(schema, str) and schema.startswith(PREFIX)):
         return _external(data, expected)
     if schema == matrix.SCHEMA_REPORT:
-        return _report(raw)
+        return _report(data, raw)
     kind = BY_SCHEMA.get(schema)
     if kind is None:
         word = "is a case's document" if schema == SCHEMA_BEHAVIOR else f"has the unknown schema {schema!r}"
@@ -141,6 +151,7 @@ def judge_document(data: Mapping[str, object], raw: bytes, *, expected: str) -> 
         run_mode=document.run_mode,
         generated_at=document.generated_at,
         facts=document.facts,
+        as_written=is_as_written(raw, data),
     )
 
 
@@ -154,8 +165,8 @@ def first_error(error: ValidationError) -> str:
 def _own_problems(kind: Kind, document: Document[Value], data: Mapping[str, object]) -> list[Problem]:
     rulings = kind.judge(document.facts)
     found = []
-    if document.content_sha256 != content_sha256(data):
-        found.append(Problem("edited", "was edited: its content is not what its digest says"))
+    if is_edited(data):
+        found.append(EDITED)
     for name in ("profile", "release"):
         inside = getattr(document.facts, name, None)
         if inside is not None and inside != getattr(document, name):
@@ -183,7 +194,7 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _report(raw: bytes) -> Judged:
+def _report(data: Mapping[str, object], raw: bytes) -> Judged:
     try:
         report = matrix.Report.model_validate_json(raw, strict=True)
     except ValidationError as error:
@@ -191,6 +202,8 @@ def _report(raw: bytes) -> Judged:
     facts = matrix.report_facts(report)
     rulings = matrix.judge_matrix(facts)
     found = []
+    if is_edited(data):
+        found.append(EDITED)
     if not passes(rulings):
         found.append(Problem("red", f"is red: {', '.join(blockers_of(rulings)[:3])}"))
     return Judged(
@@ -202,6 +215,7 @@ def _report(raw: bytes) -> Judged:
         run_mode=report.run_mode,
         generated_at=report.generated_at,
         facts=facts,
+        as_written=is_as_written(raw, data),
     )
 
 
