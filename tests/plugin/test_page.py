@@ -74,6 +74,7 @@ def test_without_htpy_a_run_says_how_to_have_a_page_and_stays_green(
 
 @pytest.mark.usefixtures("with_htpy")
 def test_an_htpy_that_is_broken_is_told_and_breaks_nothing(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "pytest_dpone.report.html", raising=False)
     monkeypatch.setitem(sys.modules, "markupsafe", None)
     result = project.run(FULL)
     assert result.ret == 0

@@ -159,7 +159,8 @@ def _body(record: CaseRecord, measured: CaseMetrics, document: str | None) -> It
     if record.services:
         facts["services"] = ", ".join(f"{service.name} ({service.fidelity})" for service in record.services)
     if facts:
-        yield facts_list(facts)
+        # One element per fact, where a list of terms has three: thousands of cases are on one page.
+        yield h.ul(".facts")[(h.li[visible(f"{name}: {value}")] for name, value in facts.items())]
     if record.rerun:
         yield h.p(".again")["Play this case alone: ", h.code[visible(record.rerun)]]
     if document is not None:

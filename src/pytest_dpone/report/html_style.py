@@ -32,6 +32,7 @@ border:1px solid var(--line);border-left:.5rem solid;border-radius:.25rem;backgr
 .note,.meta,caption,figcaption{color:var(--muted);font-size:.9rem}
 dl{display:flex;flex-wrap:wrap;gap:.5rem 2rem;margin:.75rem 0}
 dl div{min-width:0}
+.facts{display:flex;flex-wrap:wrap;gap:.25rem 1.25rem;list-style:none;margin:.75rem 0;padding:0;font-size:.95rem}
 dt{color:var(--muted);font-size:.85rem}
 dd{margin:0}
 .scroll{overflow-x:auto}
