@@ -1,7 +1,7 @@
 # Each target sets up what it needs: python3 (>= 3.11) and make are enough.
 VENV ?= .venv
 BIN := $(VENV)/bin
-EXTRAS := embedded,docker,xdist
+EXTRAS := embedded,docker,xdist,html
 ROWS ?= 500
 WORKERS ?= 2
 ACTIONLINT ?= v1.7.12

@@ -13,7 +13,9 @@ import pytest_dpone.plugin.control
 import pytest_dpone.run.attempt
 import pytest_dpone.run.case
 import pytest_dpone.run.certification
+import pytest_dpone.run.conclusion
 import pytest_dpone.run.origin
+import pytest_dpone.run.page
 import pytest_dpone.run.selfcheck
 import pytest_dpone.services.stack  # noqa: F401
 

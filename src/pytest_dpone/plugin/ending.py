@@ -19,14 +19,12 @@ if TYPE_CHECKING:
     from ..core.gates.documents import Stamp
     from ..core.gates.plan import PlanFacts
     from ..core.gates.ruling import GateResult
-    from ..core.gates.tallies import Tally
     from ..core.model import NotRun
     from ..report.terminal import Line
-    from ..run.certification import Certification, Outcome
+    from ..run.certification import Cases, Certification, Outcome
     from ..run.conclusion import Measured
     from ..run.inputs import GateInputs
     from ..run.matrix_files import LastRun
-    from ..run.verdict import Decision
     from .markers import MarkerTally
     from .session import DponeSession
 
@@ -81,8 +79,8 @@ class Ending:
         """Close the books: report, gates, decision; then the summary for GitHub."""
         whole = self.session.activity.whole
 
-        def conclude(tallies: Sequence[Tally], report: Decision) -> tuple[GateResult, ...]:
-            return self._conclude(markers, tallies, report)
+        def conclude(cases: Cases) -> tuple[GateResult, ...]:
+            return self._conclude(markers, cases)
 
         outcome = self.certification.finish(missing=missing, detail=detail, conclude=conclude if whole else None)
         if not self.session.activity.certifies:
@@ -144,21 +142,28 @@ class Ending:
             origin="run",
         )
 
-    def _conclude(self, markers: MarkerTally, tallies: Sequence[Tally], report: Decision) -> tuple[GateResult, ...]:
+    def _conclude(self, markers: MarkerTally, cases: Cases) -> tuple[GateResult, ...]:
         from ..run.conclusion import Conclusion, Measured
+        from ..run.page import write_page
 
         activity = self.session.activity
         required: tuple[str, ...] = ()
         if activity.profile == "real_local":
             required = (*(f"integration_{name}" for name in self.session.plan.services), "integration_matrix")
         measured = Measured(
-            tallies=tallies,
+            tallies=cases.tallies,
             markers=markers.facts(activity.profile, required=required),
             rows=activity.options.rows,
-            green=report.passed,
+            green=cases.decision.passed,
             report=self.certification.publication.report_path,
         )
-        results = Conclusion(self.workspace.tree, self.inputs, self._stamp()).conclude(measured)
+        stamp = self._stamp()
+
+        def page(gates: Sequence[GateResult]) -> None:
+            problem = write_page(self.workspace.tree, self.session.plan, cases, gates=gates, stamp=stamp)
+            self.told += [problem] if problem else []
+
+        results = Conclusion(self.workspace.tree, self.inputs, stamp, page).conclude(measured)
         self._write_baseline(measured)
         return results
 

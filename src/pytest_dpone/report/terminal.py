@@ -80,6 +80,17 @@ def service_line(service: ServiceRecord) -> str:
     return visible(text)
 
 
+def cell_word(record: CaseRecord | None) -> str:
+    """The word of a case in the grid: one of those of the legend, `·` for none."""
+    if record is None:
+        return "·"
+    if record.verdict is Verdict.PASSED:
+        return "ok"
+    if record.reason is None:
+        return "FAIL"
+    return _CELLS.get(record.reason, "LOST")
+
+
 def _act_line(act: ActRecord) -> Line:
     green = sum(check.passed for check in act.checks)
     text = (
@@ -164,19 +175,9 @@ def _pair(pair: tuple[str, str]) -> str:
 
 
 def _grid_line(pair: str, cells: dict[Strategy, CaseRecord], strategies: Sequence[Strategy], left: int) -> Line:
-    words = [_cell(cells.get(strategy)) for strategy in strategies]
+    words = [cell_word(cells.get(strategy)) for strategy in strategies]
     tone: Tone = "red" if "FAIL" in words or "LOST" in words else "green"
     return Line(f"{pair:<{left}}" + "".join(f"{word:<{_COLUMN}}" for word in words).rstrip(), tone)
-
-
-def _cell(record: CaseRecord | None) -> str:
-    if record is None:
-        return "·"
-    if record.verdict is Verdict.PASSED:
-        return "ok"
-    if record.reason is None:
-        return "FAIL"
-    return _CELLS.get(record.reason, "LOST")
 
 
 def _folded(pairs: Sequence[str], width: int) -> list[Line]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -15,7 +15,19 @@ from .plan import Plan
 from .publication import Publication
 from .verdict import Decision, decide
 
-Conclude = Callable[[Sequence[Tally], Decision], tuple[GateResult, ...]]
+
+@dataclass(frozen=True, slots=True)
+class Cases:
+    """How the cases of a run ended, before the gates. The records are without their acts; `problems` are the texts of
+    the blockers beside the cases."""
+
+    records: tuple[CaseRecord, ...]
+    tallies: Sequence[Tally]
+    decision: Decision
+    problems: Mapping[str, str]
+
+
+Conclude = Callable[[Cases], tuple[GateResult, ...]]
 """Runs the gates over what the cases left; may raise `ArtifactError`."""
 
 
@@ -88,7 +100,8 @@ class Certification:
         self._written(lambda: self._report(records, tallies, report))
         gates: list[GateResult] = []
         if conclude is not None:
-            self._written(lambda: gates.extend(conclude(tallies, report)))
+            cases = Cases(records, tallies, report, dict(self._blockers))
+            self._written(lambda: gates.extend(conclude(cases)))
         codes = [code for gate in gates for code, _ in gate.blockers]
         decision = self._decide(records, blockers=codes, pack=conclude is not None)
         return Outcome(records, decision, tuple(self._blockers.values()), tuple(gates))

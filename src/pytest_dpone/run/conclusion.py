@@ -5,7 +5,7 @@ Each gate reads what is on disk as the commands do, so that a run and `pytest-dp
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -71,6 +71,8 @@ class Conclusion:
     tree: Tree
     inputs: GateInputs
     stamp: Stamp
+    write_page: Callable[[Sequence[GateResult]], object] | None = None
+    """Writes the page with the gates so far: before the index, which no file may be added to or changed after."""
     results: list[GateResult] = field(default_factory=list)
 
     @property
@@ -92,6 +94,8 @@ class Conclusion:
         self._certification_pack(measured)
         if self._release_profile:
             self._checklist(measured)
+        if self.write_page is not None:
+            self.write_page(tuple(self.results))
         if self._index() and self._chain() and self._release_profile:
             self._pack("release_evidence_pack", documents.RELEASE_PACK, REQUIRED_FOR_RELEASE)
 

@@ -47,7 +47,7 @@ class Publication:
             return None
         passed = record.verdict is Verdict.PASSED
         head = self._head(SCHEMA_BEHAVIOR, passed=passed, blockers=blockers_of(record))
-        path = self.directory / f"{_file_name(record.case_id)}__behavior.json"
+        path = self.directory / behavior_name(record.case_id)
         # A record of its own key: its `source` is a family, and the `source` of every artifact is the source tree.
         body = record.model_dump(mode="json", exclude={"schema_"})
         write_json(path, _sealed({**head, "case_id": record.case_id, "record": body}))
@@ -106,6 +106,12 @@ def _sealed(document: dict[str, object]) -> dict[str, object]:
     return {**document, "content_sha256": content_sha256(document)}
 
 
+def behavior_name(case_id: str) -> str:
+    """A case's file; the ids of a valid registry stay as they are, anything else is spelled out."""
+    name = "".join(c if c.isascii() and (c.isalnum() or c in "_-") else f"%{ord(c):x}" for c in case_id)
+    return f"{name}__behavior.json"
+
+
 def has_behavior(record: CaseRecord) -> bool:
     """If something happened in the case: it was played, or it ended in a way that nobody planned."""
     return bool(record.acts) or _ended_unplanned(record)
@@ -113,11 +119,6 @@ def has_behavior(record: CaseRecord) -> bool:
 
 def _ended_unplanned(record: CaseRecord) -> bool:
     return record.reason in (None, NotRun.CRASHED, NotRun.SERVICE_DIED)
-
-
-def _file_name(case_id: str) -> str:
-    """A case id as a file name; the ids of a valid registry stay as they are, anything else is spelled out."""
-    return "".join(c if c.isascii() and (c.isalnum() or c in "_-") else f"%{ord(c):x}" for c in case_id)
 
 
 def _counts(records: Sequence[CaseRecord]) -> dict[str, int]:
@@ -143,5 +144,5 @@ def _row(record: CaseRecord, tally: Tally) -> dict[str, object]:
         "rows": record.rows,
         "acts": acts,
         "seconds": record.seconds,
-        "behavior": f"{_file_name(record.case_id)}__behavior.json" if acts or _ended_unplanned(record) else None,
+        "behavior": behavior_name(record.case_id) if acts or _ended_unplanned(record) else None,
     }

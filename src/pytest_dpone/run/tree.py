@@ -16,6 +16,8 @@ EXPORTS = {RUNTIME.name: (".prom", ".otlp.jsonl")}
 """Kind → endings of the files that stand beside its document."""
 JUNIT = "junit.xml"
 JUNIT_PROPERTY = "dpone_run_id"
+PAGE = "report.html"
+PAGE_MARK = b'<meta name="generator" content="pytest-dpone">'
 
 _MATRIX_SCHEMAS = (SCHEMA_BEHAVIOR, SCHEMA_REPORT, MATRIX.schema)
 
@@ -60,16 +62,21 @@ class Tree:
             if kind not in (CHAIN, MATRIX):
                 beside = [self.file(kind).with_suffix(ending) for ending in EXPORTS.get(kind.name, ())]
                 remove_stale_file(self.file(kind), schemas=(kind.schema,), beside=beside)
-        self._clear_junit()
+        self._clear_marked(JUNIT, JUNIT_PROPERTY.encode())
+        self._clear_marked(PAGE, PAGE_MARK)
 
-    def _clear_junit(self) -> None:
-        path = self.root / JUNIT
+    def _clear_marked(self, name: str, mark: bytes) -> None:
+        path = self.root / name
         try:
-            with path.open("rb") as file:
-                ours = JUNIT_PROPERTY.encode() in file.read(4096)
-            if ours:
+            if has_mark(path, mark):
                 path.unlink()
-        except FileNotFoundError:
-            return
         except OSError as error:
             raise ArtifactError(f"{path} can't be removed: {error.strerror}", hint="remove it") from error
+
+
+def has_mark(path: Path, mark: bytes) -> bool:
+    """If the file at `path` says near its beginning that it is ours; False if there is no file."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return mark in file.read(4096)

@@ -1,0 +1,205 @@
+"""The matrix and the cases of the page: heat map, filter, and one foldable part per case. No I/O."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from urllib.parse import quote
+
+import htpy as h
+
+from ..core.gates.tallies import ActMetrics, CaseMetrics
+from ..core.model import Case, CaseRecord, Strategy
+from ..core.registry import Excluded
+from .escape import visible
+from .terminal import cell_word
+
+_KINDS = {
+    "ok": "passed",
+    "FAIL": "failed",
+    "LOST": "not run, not excused",
+    "todo": "not implemented yet",
+    "n/a": "unavailable",
+}
+"""Words of the cells, those of the terminal, and what they mean."""
+_OPEN = 20
+"""Red cases that are unfolded from the start."""
+_DETAIL = 2000
+
+Cell = CaseRecord | Excluded | Case
+
+
+def anchor(case_id: str, number: int) -> str:
+    """The id of a case's part of the page; `number` is its place in the run."""
+    return f"case-{case_id}" if re.fullmatch(r"[A-Za-z0-9_-]+", case_id) else f"case.{number}"
+
+
+def facts_list(facts: Mapping[str, str], *, code: bool = False) -> h.Element:
+    """Names and values; `code` if the names are those of a document's fields."""
+    return h.dl[(h.div[h.dt[h.code[visible(n)] if code else visible(n)], h.dd[visible(v)]] for n, v in facts.items())]
+
+
+def filter_form(records: Sequence[CaseRecord]) -> h.Element:
+    """What the words mean and how many cases have them; with a script also the filter."""
+    words = Counter(cell_word(record) for record in records)
+    kinds = [
+        h.label(".kind")[
+            h.input(".script", type="checkbox", name="verdict", value=word, autocomplete="off"),
+            _tag(word),
+            f"{meaning}: {words[word]}",
+        ]
+        for word, meaning in _KINDS.items()
+        if words[word]
+    ]
+    return h.form("#filter", role="search", aria_label="Cases")[
+        h.fieldset[h.legend["Verdict", h.span(".script")[" (none chosen: all)"]], kinds],
+        h.label(".field.script")[
+            "Text in name, verdict or reason",
+            h.input("#text", type="search", autocomplete="off", spellcheck="false"),
+        ],
+        h.div(".script")[h.button("#clear", type="button")["Show all"], " ", h.output("#shown", for_="text")],
+    ]
+
+
+def heat_map(records: Sequence[CaseRecord], *, planned: Sequence[Case], excluded: Sequence[Excluded]) -> h.Element:
+    """A row per source and sink, a column per strategy. A case of the run links to its part of the page."""
+    names = {record.case_id: anchor(record.case_id, number) for number, record in enumerate(records)}
+    rows: dict[str, dict[str, dict[Strategy, Cell]]] = {}
+
+    def put(case: Case | CaseRecord, cell: Cell) -> None:
+        rows.setdefault(case.source, {}).setdefault(case.sink, {})[case.strategy] = cell
+
+    for case in planned:
+        put(case, case)
+    for record in records:
+        put(record, record)
+    for row in excluded:
+        put(row.case, row)
+    strategies = [s for s in Strategy if any(s in cells for sinks in rows.values() for cells in sinks.values())]
+    caption = "Source and sink by strategy: verdict and seconds of each case"
+    return h.div(".scroll", role="region", aria_label=caption, tabindex="0")[
+        h.p(".skip")[h.a(href="#cases")["Skip the matrix"]],
+        h.table(".map")[
+            h.caption[caption],
+            h.thead[h.tr[h.th(scope="col")["source → sink"], (h.th(scope="col")[_breakable(s)] for s in strategies)]],
+            (
+                h.tbody[
+                    (
+                        h.tr[
+                            h.th(scope="row")[visible(f"{source} → {sink}")],
+                            (_cell(cells.get(strategy), names) for strategy in strategies),
+                        ]
+                        for sink, cells in sinks.items()
+                    )
+                ]
+                for source, sinks in rows.items()
+            ),
+        ],
+    ]
+
+
+def case_list(
+    records: Sequence[CaseRecord], metrics: Sequence[CaseMetrics], documents: Mapping[str, str]
+) -> Iterator[h.Element]:
+    """One foldable part per case, in the order of the run; the first red ones are unfolded."""
+    yield h.p(".script")[
+        h.button("#open", type="button")["Unfold all that are shown"],
+        " ",
+        h.button("#close", type="button")["Fold all"],
+    ]
+    red = 0
+    for number, (record, measured) in enumerate(zip(records, metrics, strict=True)):
+        word = cell_word(record)
+        red += word in ("FAIL", "LOST")
+        yield h.details(".case", data_kind=word, open=word in ("FAIL", "LOST") and red <= _OPEN)[
+            h.summary[_tag(word), h.h3[h.code[visible(record.case_id)]], h.span(".meta")[_meta(record, measured)]],
+            h.div(".body", id=anchor(record.case_id, number))[_body(record, measured, documents.get(record.case_id))],
+        ]
+
+
+def _tag(word: str) -> h.Element:
+    return h.span(class_=["tag", _look(word)])[word]
+
+
+def _breakable(name: str) -> list[h.Node]:
+    first, *rest = name.split("_")
+    return [first, *((h.wbr, f"_{part}") for part in rest)]
+
+
+def _look(word: str) -> str:
+    return word.replace("/", "")
+
+
+def _cell(cell: Cell | None, names: Mapping[str, str]) -> h.Element:
+    if isinstance(cell, CaseRecord):
+        word = cell_word(cell)
+        seconds = f" {cell.seconds:.1f} s" if cell.seconds else None
+        return h.td(class_=_look(word))[h.a(href=f"#{names[cell.case_id]}")[word, seconds]]
+    return h.td["excluded" if isinstance(cell, Excluded) else "not chosen" if cell is not None else "none"]
+
+
+def _meta(record: CaseRecord, measured: CaseMetrics) -> str:
+    if not measured.acts:
+        return str(record.reason or "")
+    return f"{record.rows:,} rows, {record.seconds:.1f} s"
+
+
+def _body(record: CaseRecord, measured: CaseMetrics, document: str | None) -> Iterator[h.Node]:
+    why = ": ".join(filter(None, (record.reason, record.detail)))
+    if why:
+        yield h.p(".why")[_short(visible(why))]
+    elif not measured.acts:
+        yield h.p(".why")["No reason was given."]
+    if measured.acts:
+        yield _acts(measured.acts)
+    facts = {name: f"{value:,}" for name, value in measured.metrics.items()}
+    if record.engine:
+        facts |= {"engine": record.engine, "seed": str(record.seed)}
+    if record.services:
+        facts["services"] = ", ".join(f"{service.name} ({service.fidelity})" for service in record.services)
+    if facts:
+        # One element per fact, where a list of terms has three: thousands of cases are on one page.
+        yield h.ul(".facts")[(h.li[visible(f"{name}: {value}")] for name, value in facts.items())]
+    if record.rerun:
+        yield h.p(".again")["Play this case alone: ", h.code[visible(record.rerun)]]
+    if document is not None:
+        path = quote(document, safe="/")
+        yield h.p[
+            "Checks, differences and errors: ", h.a(href=f"{path}.md")["text"], ", ", h.a(href=f"{path}.json")["JSON"]
+        ]
+
+
+def _short(text: str) -> str:
+    if len(text) <= _DETAIL:
+        return text
+    return f"{text[:_DETAIL]}… ({len(text):,} characters; the document has them all)"
+
+
+def _acts(acts: Sequence[ActMetrics]) -> h.Element:
+    phases = any(act.phases for act in acts)
+    heads = ("rows", "engine s", "harness s")
+    return h.div(".scroll")[
+        h.table[
+            h.caption["Acts"],
+            h.thead[
+                h.tr[
+                    h.th(scope="col")["act"],
+                    (h.th(".n", scope="col")[head] for head in heads),
+                    h.th(scope="col")["phases in the engine"] if phases else None,
+                ]
+            ],
+            h.tbody[(_act(act, phases) for act in acts)],
+        ]
+    ]
+
+
+def _act(act: ActMetrics, phases: bool) -> h.Element:
+    seconds = (act.engine_seconds, act.harness_seconds)
+    parts = ", ".join(f"{name} {value:.2f} s" for name, value in act.phases.items())
+    return h.tr[
+        h.th(scope="row")[visible(act.name)],
+        h.td(".n")[f"{act.rows:,}"],
+        (h.td(".n")[f"{value:.2f}"] for value in seconds),
+        h.td(".line")[visible(parts)] if phases else None,
+    ]
