@@ -52,11 +52,11 @@ $(BIN)/python:
 	python3 -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
-$(VENV)/.run: pyproject.toml | $(BIN)/python
+$(VENV)/.run: pyproject.toml Makefile | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[$(EXTRAS)]'
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml | $(VENV)/.run
+$(VENV)/.dev: pyproject.toml Makefile | $(VENV)/.run
 	$(BIN)/python -m pip install --quiet --group dev
 	@# Not from PyPI: that package fetches a binary while it is installed, and fails where it can't.
 	@GOBIN='$(abspath $(BIN))' go install github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT) 2>/dev/null \

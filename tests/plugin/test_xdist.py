@@ -19,7 +19,7 @@ def records(project: Project) -> dict[str, object]:
     found: dict[str, object] = {}
     for path in sorted((project.artifacts / "matrix").glob("*.json")):
         data = json.loads(path.read_text())
-        for key in ("run_id", "generated_at"):
+        for key in ("run_id", "generated_at", "content_sha256"):
             del data[key]
         found[path.name] = data
     return found
