@@ -17,8 +17,8 @@ certify: $(VENV)/.run ## Certify the reference engine on services that start her
 test: $(VENV)/.dev   ## Run all tests that this machine can run, and say what it could not
 	$(BIN)/pytest -n $(WORKERS)
 
-unit: $(VENV)/.dev   ## Run the tests that need no service
-	$(BIN)/pytest -n $(WORKERS) -m "not real"
+unit: $(VENV)/.dev   ## Run the tests that need no service and no process of their own
+	$(BIN)/pytest -n $(WORKERS) -m "not real and not apart"
 
 real: $(VENV)/.dev   ## Run the tests that need services
 	$(BIN)/pytest -n $(WORKERS) -m real

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
+pytestmark = pytest.mark.apart
+
 ROOT = Path(__file__).parents[2]
 WORKFLOW = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text(encoding="utf-8"))
 SCRIPTS = {step["name"]: step["run"] for step in WORKFLOW["jobs"]["guard"]["steps"] if "run" in step}

@@ -9,6 +9,8 @@ import pytest
 
 from .conftest import Project
 
+pytestmark = pytest.mark.apart
+
 FULL = "--dpone-profile=local_live"
 
 

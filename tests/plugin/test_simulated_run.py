@@ -18,6 +18,8 @@ from pytest_dpone.services import lease
 
 from .conftest import LIGHT
 
+pytestmark = pytest.mark.apart
+
 MODE = "--dpone-run-mode=mock_local"
 ONE = "--dpone-case=postgres_to_postgres__full_refresh"
 NARROW = "--dpone-dataset=narrow"

@@ -8,6 +8,8 @@ import pytest
 
 from .conftest import Project
 
+pytestmark = pytest.mark.apart
+
 pytest.importorskip("xdist")
 
 FULL = "--dpone-profile=local_live"

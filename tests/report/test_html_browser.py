@@ -22,7 +22,7 @@ FLAGS = (
     *("--disable-background-networking", "--disable-sync", "--enable-logging=stderr", "--dump-dom"),
 )
 
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="there is no Chromium here")
+pytestmark = [pytest.mark.apart, pytest.mark.skipif(BROWSER is None, reason="there is no Chromium here")]
 
 CASES = tuple(Case(f"source{a}", f"sink{b}", s) for a in range(20) for b in range(10) for s in Strategy)
 ACTS = tuple(
