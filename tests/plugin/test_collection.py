@@ -137,13 +137,14 @@ def test_collecting_alone_writes_and_judges_nothing(project: Project) -> None:
 def test_the_shipped_matrix_is_collected_in_order(pytester: pytest.Pytester) -> None:
     from pytest_dpone.core.matrix import build_matrix
     from pytest_dpone.core.registry import default_registry
+    from pytest_dpone.plugin.suite.scratch import TESTED
 
     found = collected(pytester.runpytest_inprocess(FULL, "--collect-only", "-q"))
     planned = [f"dpone/test_matrix.py::test_case[{c.case_id}]" for c in build_matrix(default_registry()).planned]
     assert [line for line in found if "test_matrix" in line] == planned
     services = [line for line in found if line.startswith("dpone/test_services.py::")]
-    assert {line.rpartition("[")[2] for line in services} == {"postgres]", "clickhouse]", "minio]"}
-    assert len(services) == 24
+    assert {line.rpartition("[")[2] for line in services} == {f"{name}]" for name in TESTED}
+    assert len(services) == 8 * len(TESTED)
 
 
 def test_service_tests_are_only_for_the_services_of_the_scope(pytester: pytest.Pytester) -> None:

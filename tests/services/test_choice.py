@@ -96,7 +96,29 @@ def test_every_provider_of_postgres_needs_the_client() -> None:
         assert choice.reason == "postgres: the module psycopg not installed; pip install 'pytest-dpone[postgres]'"
 
 
-@pytest.mark.parametrize("name", ["kafka", "schema_registry", "mssql"])
+def test_sql_server_has_two_ways() -> None:
+    engine = DockerLook(engine="28.0", error="", images={"mssql": ""}, memory=2_000_000_000)
+    assert choose("mssql", around(docker=engine)).provider == "docker"
+    assert choose("mssql", around(external=frozenset(["mssql"]))).provider == "external"
+    for choice in (choose("mssql", around()), choose("mssql", around(missing=("pymssql",)))):
+        assert choice.provider is None
+        assert "a Docker Engine that has or can pull its image, or an address in DPONE_MSSQL_URL" in choice.reason
+    asked = choose("mssql", around({"mssql": "embedded"}, docker=engine))
+    assert asked.provider is None
+    assert "Docker Engine" in asked.reason
+
+
+def test_sql_server_needs_memory() -> None:
+    small = DockerLook(engine="28.0", error="", images={"mssql": "", "minio": ""}, memory=1_990_000_000)
+    choice = choose("mssql", around(docker=small))
+    assert choice.provider is None
+    assert "docker: it needs 2000 MB of memory, and Docker has 1990 MB" in choice.reason
+    assert choose("minio", around(docker=small)).provider == "docker"
+    unknown = DockerLook(engine="28.0", error="", images={"mssql": ""})
+    assert choose("mssql", around(docker=unknown)).provider == "docker"
+
+
+@pytest.mark.parametrize("name", ["kafka", "schema_registry"])
 def test_later_services_are_unavailable(name: str) -> None:
     choice = choose(name, around(docker=ENGINE))
     assert choice.provider is None
@@ -117,7 +139,7 @@ def test_the_table_agrees_with_itself() -> None:
     for service in SERVICES.values():
         if not service.implemented:
             continue
-        assert service.embedded.startswith("pytest_dpone.services.embedded.")
+        assert service.embedded.startswith("pytest_dpone.services.embedded.") or service.name == "mssql"
         assert service.variables == (f"DPONE_{service.name.upper()}_URL",)
         assert service.image is not None
         reference, _, tag = service.image.reference.rpartition(":")
@@ -127,7 +149,7 @@ def test_the_table_agrees_with_itself() -> None:
             fill(value, {"user": "U", "password": "P", "database": "D"}) for value in service.image.environment.values()
         ]
         assert "P" in filled
-        assert "U" in filled
+        assert "U" in filled or service.name == "mssql"  # whose user is always sa
         assert not any("{" in value for value in filled)
         assert not any("{password}" in part for part in service.image.command)
 

@@ -151,6 +151,16 @@ def test_a_full_disk_is_told_as_such(tmp_path: Path) -> None:
     assert "MiB are free at" in kept.error.hint
 
 
+def test_the_log_of_sql_server_says_what_it_wants(tmp_path: Path) -> None:
+    log = tmp_path / "mssql.log"
+    log.write_text("sqlservr: This program requires a machine with at least 2000 megabytes of memory.\n")
+    kept = silent("raise SystemExit(1)", log)
+    kept.name = "mssql"
+    hear_all(kept)
+    assert kept.error is not None
+    assert kept.error.hint == "SQL Server needs 2 GB of memory: give Docker more"
+
+
 def test_a_keeper_that_hangs_is_ended_at_its_deadline(tmp_path: Path) -> None:
     kept = silent("import time; time.sleep(60)", tmp_path / "none", deadline=0.1)
     kept.look_at_deadline(time.monotonic())

@@ -49,6 +49,12 @@ def dpone_postgres(request: pytest.FixtureRequest) -> ServiceInfo:
 
 
 @pytest.fixture(scope="session")
+def dpone_mssql(request: pytest.FixtureRequest) -> ServiceInfo:
+    """A running SQL Server: its address and what it is. Skips if none can be had."""
+    return running_service(request, "mssql")
+
+
+@pytest.fixture(scope="session")
 def dpone_clickhouse(request: pytest.FixtureRequest) -> ServiceInfo:
     """A running ClickHouse: its address and what it is. Skips if none can be had."""
     return running_service(request, "clickhouse")

@@ -57,6 +57,22 @@ def _clickhouse(url: str, timeout: float) -> Answer:
     return Answer("ClickHouse", text)
 
 
+def _mssql(url: str, timeout: float) -> Answer:
+    from .mssql import VERSION, login
+
+    pymssql: Any = require("pymssql", extra="mssql")
+    try:
+        with pymssql.connect(**login(url, timeout=timeout)) as connection, connection.cursor() as cursor:
+            cursor.execute(VERSION)
+            row = cursor.fetchone()
+    except pymssql.Error as error:
+        from .mssql import told
+
+        fact, hint = told(error, url)
+        raise ServiceFailed(fact, hint=hint or _hint(fact)) from None
+    return Answer("SQL Server", str(row[0]))
+
+
 def _minio(url: str, timeout: float) -> Answer:
     parts = urlsplit(url)
     status, headers, body = _s3_get(parts, "/", timeout)
@@ -75,6 +91,7 @@ _QUESTIONS: Mapping[str, Callable[[str, float], Answer]] = {
     "postgres": _postgres,
     "clickhouse": _clickhouse,
     "minio": _minio,
+    "mssql": _mssql,
 }
 
 

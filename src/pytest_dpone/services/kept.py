@@ -116,7 +116,13 @@ class Kept:
         if "No space left on device" in text:
             free = shutil.disk_usage(self.log.parent).free >> 20
             hint = f"the disk is full: {free} MiB are free at {self.log.parent}; free space, or set TMPDIR"
+        hint = next((what for sign, what in _log_hints(self.name) if sign in text), hint)
         self.error = ServiceFailed(self.scrub(text), hint=self.scrub(hint))
+
+
+def _log_hints(name: str) -> tuple[tuple[str, str], ...]:
+    service = SERVICES.get(name)
+    return service.log_hints if service is not None else ()
 
 
 def start_keeper(spec: Spec, provider: str, scrub: Scrubber, note: Callable[[], None]) -> Kept:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import secrets
 import signal
 import stat
 import sys
@@ -89,6 +90,11 @@ def children_environ(environ: Mapping[str, str]) -> dict[str, str]:
         for name, value in environ.items()
         if not (name.startswith("DPONE_") and name.endswith(_SECRET_ENDINGS)) and not name.startswith("PG")
     }
+
+
+def new_password() -> str:
+    """A password that nobody can guess. It has all kinds of characters, as SQL Server wants, and none to quote."""
+    return f"Aa1-{secrets.token_hex(16)}"
 
 
 def give_back_memory(above: int) -> None:

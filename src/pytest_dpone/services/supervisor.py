@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 import selectors
 import signal
 import socket
@@ -25,7 +24,7 @@ from .choice import Choice, Surroundings, choose, needs_docker
 from .keeper import Spec
 from .kept import Kept, start_keeper, stop_all
 from .lease import OwnedProcess, Owner, remove_tree, write_owner
-from .life import boot_id, service_owner, start_ticks
+from .life import boot_id, new_password, service_owner, start_ticks
 from .lookup import DockerLookup
 from .table import SERVICES, docker_may_answer
 
@@ -220,7 +219,7 @@ class Supervisor:
             data=str(data),
             log=str(self._directory / f"{name}.log"),
             user=user,
-            password=secrets.token_hex(16),
+            password=new_password(),
             timeout=self._settings.start_timeout,
             pull_timeout=self._settings.pull_timeout,
             image=self._settings.images.get(name) or (service.image.reference if service.image else ""),

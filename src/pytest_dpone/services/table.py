@@ -24,6 +24,10 @@ class Image:
     command: tuple[str, ...] = ()
     user: str = "dpone"
     shm_size: str = "256m"
+    memory: str = ""
+    """The most that the container may use, e.g. `3g`; empty: no limit."""
+    needs_memory: int = 0
+    """Bytes that the engine's machine must have, or the server refuses to start."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,9 @@ class Service:
     image: Image | None = None
     variables: tuple[str, ...] = ()
     """Environment variables that hold an address."""
+    log_hints: tuple[tuple[str, str], ...] = ()
+    """What a text in the log of a failed start means: (text, what to do)."""
+    no_embedded: str = "not implemented yet"
     no_provider: str = "not implemented yet"
 
     @property
@@ -111,6 +118,35 @@ _MINIO = Service(
     ),
     variables=("DPONE_MINIO_URL",),
 )
+_MSSQL = Service(
+    name="mssql",
+    scheme="mssql",
+    other_schemes=("mssqls",),
+    database="master",
+    client_modules=("pymssql",),
+    extra="mssql",
+    image=Image(
+        # From CU 20 on it obeys the container's memory limit under cgroup v2.
+        reference="mcr.microsoft.com/mssql/server:2022-CU26-ubuntu-22.04",
+        port=1433,
+        environment={
+            "ACCEPT_EULA": "Y",
+            "MSSQL_PID": "Developer",
+            "MSSQL_SA_PASSWORD": "{password}",
+            "MSSQL_MEMORY_LIMIT_MB": "2048",
+        },
+        user="sa",
+        memory="3g",
+        needs_memory=2_000_000_000,
+    ),
+    variables=("DPONE_MSSQL_URL",),
+    log_hints=(
+        ("at least 2000 megabytes of memory", "SQL Server needs 2 GB of memory: give Docker more"),
+        ("password policy", "SQL Server wants 8 characters and more of three kinds: A-Z, a-z, 0-9, symbols"),
+        ("ACCEPT_EULA", "the licence of SQL Server has to be accepted with ACCEPT_EULA=Y"),
+    ),
+    no_embedded="SQL Server needs a Docker Engine that has or can pull its image, or an address in DPONE_MSSQL_URL",
+)
 
 SERVICES: Mapping[str, Service] = MappingProxyType(
     {
@@ -119,7 +155,7 @@ SERVICES: Mapping[str, Service] = MappingProxyType(
             _POSTGRES,
             _CLICKHOUSE,
             _MINIO,
-            Service("mssql", no_provider="not implemented yet; SQL Server has nothing embedded"),
+            _MSSQL,
             Service("kafka"),
             Service("schema_registry"),
         )

@@ -16,7 +16,7 @@ import pytest
 from pytest_dpone.core.wire import ServiceInfo
 from pytest_dpone.plugin.active import active_session, session_or_skip
 from pytest_dpone.plugin.fixtures import running_service
-from pytest_dpone.plugin.suite.scratch import SAMPLE, TESTED, Scratch, open_scratch
+from pytest_dpone.plugin.suite.scratch import SAMPLE, TESTED, Scratch, open_scratch, sample
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -93,12 +93,13 @@ def test_abandoned_write(scratch: Scratch) -> None:
         scratch.get("abandoned")
 
 
-def test_types(scratch: Scratch) -> None:
+def test_types(service: str, scratch: Scratch) -> None:
     """Edge values of the common types come back as they were."""
-    scratch.put("types", SAMPLE)
+    rows = sample(service)
+    scratch.put("types", rows)
     found = scratch.get("types")
-    assert found.schema.names == SAMPLE.schema.names
-    assert [_comparable(row) for row in found.to_pylist()] == [_comparable(row) for row in SAMPLE.to_pylist()]
+    assert found.schema.names == rows.schema.names
+    assert [_comparable(row) for row in found.to_pylist()] == [_comparable(row) for row in rows.to_pylist()]
 
 
 def test_error(service: str, scratch: Scratch) -> None:

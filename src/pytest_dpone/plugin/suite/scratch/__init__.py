@@ -61,7 +61,7 @@ def open_scratch(service: str) -> Opener:
     return opener
 
 
-TESTED = ("postgres", "clickhouse", "minio")
+TESTED = ("postgres", "mssql", "clickhouse", "minio")
 
 SAMPLE = pa.table(
     {
@@ -86,3 +86,12 @@ SAMPLE = pa.table(
     }
 )
 """Edge values that every tested service can hold."""
+
+
+def sample(service: str) -> pa.Table:
+    """`SAMPLE`, with other edge values where `service` has no place for some of them."""
+    if service != "mssql":
+        return SAMPLE
+    # float(53) has no NaN, no infinity and no subnormal numbers, and negative zero is not promised.
+    finite = [-1.7976931348623157e308, 2.2250738585072014e-308, 0.1, 1 / 7, None]
+    return SAMPLE.set_column(1, "ratio", pa.array(finite, pa.float64()))
