@@ -30,6 +30,7 @@ class Options:
     engine: str
     services: tuple[tuple[str, str], ...]
     image: tuple[tuple[str, str], ...]
+    compose_file: str
     artifact_dir: str
     matrix_dir: str
     run_mode: str

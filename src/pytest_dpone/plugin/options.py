@@ -9,7 +9,7 @@ import pytest
 
 from . import values
 
-PROVIDERS = ("auto", "docker", "embedded", "external")
+PROVIDERS = ("auto", "docker", "embedded", "external", "compose")
 
 _MOST_ROWS = 10**9
 _MOST_BATCH_ROWS = 10**6
@@ -183,8 +183,8 @@ TABLE: tuple[Row, ...] = (
     Row(
         "services",
         "DPONE_SERVICES",
-        values.pair("docker", values.one_of(*PROVIDERS, later=("compose",))),
-        "How a service is had: auto, docker, embedded or external; e.g. postgres=docker,minio=embedded.",
+        values.pair("docker", values.one_of(*PROVIDERS)),
+        "How a service is had: auto, docker, embedded, external or compose; e.g. postgres=docker,minio=embedded.",
         metavar="SERVICE=PROVIDER",
         kind="many",
     ),
@@ -195,6 +195,13 @@ TABLE: tuple[Row, ...] = (
         "Image for a service that Docker runs; e.g. postgres=postgres:17.",
         metavar="SERVICE=REF",
         kind="many",
+    ),
+    Row(
+        "compose-file",
+        "DPONE_COMPOSE_FILE",
+        values.plain,
+        "File for the provider compose; without it docker/docker-compose.integration.yml of rootdir, or else our own.",
+        metavar="FILE",
     ),
     Row(
         "artifact-dir",

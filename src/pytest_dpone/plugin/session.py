@@ -109,15 +109,19 @@ class DponeSession:
     @cached_property
     def stack_settings(self) -> StackSettings:
         """Providers, images and addresses; raises `pytest.UsageError` for addresses that can't be read."""
+        from ..services.project import chosen_file
         from ..services.stack import StackSettings, external_from_environ
+        from .folders import base_of
 
         options = self.activity.options
+        given = options.compose_file and str(base_of(self.config, self.activity, "compose_file") / options.compose_file)
         with usage_errors():
             return StackSettings(
                 run_id=self.run_id,
                 providers=dict(options.services),
                 images=dict(options.image),
                 external=external_from_environ(os.environ),
+                compose_file=str(chosen_file(given, self.config.rootpath)),
             )
 
     def services(self) -> Stack | MemoryStack:
@@ -237,7 +241,9 @@ def usage_errors() -> Iterator[None]:
 
 def _rerun_options(options: Options) -> tuple[str, ...]:
     """Providers and images, if they don't stand in a file that a rerun reads as well, and that a run is simulated."""
-    mode = (f"--dpone-run-mode={options.run_mode}",) if options.simulated else ()
+    mode: tuple[str, ...] = (f"--dpone-run-mode={options.run_mode}",) if options.simulated else ()
+    if options.origins["compose_file"] in ("option", "environment"):
+        mode += (f"--dpone-compose-file={options.compose_file}",)
     return mode + tuple(
         f"--dpone-{name}={service}={value}"
         for name, pairs in (("services", options.services), ("image", options.image))

@@ -33,6 +33,10 @@ class DockerLook:
     images: Mapping[str, str] = field(default_factory=dict)
     memory: int = 0
     """Bytes of memory of the engine's machine; 0 if it does not tell."""
+    compose_error: str = "Docker Compose was not looked for"
+    """Why nothing can be had by Docker Compose; empty if it works."""
+    composed: Mapping[str, str] = field(default_factory=dict)
+    """Service of the compose file → why it can't be had; empty if it is up already, or can be started."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,9 @@ def choose(name: str, around: Surroundings) -> Choice:
 def needs_docker(name: str, providers: Mapping[str, str], external: frozenset[str]) -> bool:
     """If the choice for `name` rests on what a Docker Engine says."""
     wanted = providers.get(name, "auto")
-    return SERVICES[name].image is not None and (wanted == "docker" or (wanted == "auto" and name not in external))
+    return SERVICES[name].image is not None and (
+        wanted in ("docker", "compose") or (wanted == "auto" and name not in external)
+    )
 
 
 def known_service(name: str) -> str:
@@ -124,8 +130,15 @@ def _against_embedded(service: Service, around: Surroundings) -> str:
     return ""
 
 
-def _against_compose(service: Service, around: Surroundings) -> str:  # noqa: ARG001 - one signature for the table
-    return "not implemented yet"
+def _against_compose(service: Service, around: Surroundings) -> str:
+    if service.image is None:
+        return "not implemented yet"
+    if absent := around.missing(("pytest_docker", "docker")):
+        return f"{_absent(absent)}; pip install 'pytest-dpone[docker]'"
+    look = around.docker()
+    if not look.engine:
+        return look.error
+    return look.compose_error or look.composed.get(service.name, f"the compose file has no service {service.name}")
 
 
 _REASONS: Mapping[str, Callable[[Service, Surroundings], str]] = {

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
-from ..errors import ServiceFailed, require
+from ..errors import DponeError, ServiceFailed, require
 from .ask import ask
 from .choice import DockerLook
 from .keeper import Ready, Spec, Wire, exit_text, run, shield, stay, wait_until
@@ -20,15 +22,20 @@ from .table import SERVICES, Image, Service, fill
 
 RUN_LABEL = "dev.pytest-dpone.run-id"
 SERVICE_LABEL = "dev.pytest-dpone.service"
+FIDELITY_LABEL = "dev.pytest-dpone.fidelity"
+EMULATED_LABEL = "dev.pytest-dpone.emulated"
+PRODUCT_LABEL = "dev.pytest-dpone.product"
+"""Of the images of stand-ins."""
 _LOOK_TIMEOUT = 5
 """Seconds for each question to the engine during the look; asking a registry is one."""
 _ALIVE_EVERY = 1.0
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 def keep(spec: Spec, wire: Wire) -> None:
     """Run the service's image with a port on 127.0.0.1, and stay until the container ends; then remove it."""
     service = SERVICES[spec.service]
-    client = _client(timeout=60)
+    client = client_of(timeout=60)
     image = _have_image(client, spec.image)
     container = _container(service, spec)
     # Its name is recorded before it exists, so that it can be found at whatever moment we are killed.
@@ -38,8 +45,8 @@ def keep(spec: Spec, wire: Wire) -> None:
     try:
         _start(container, spec.image)
         ready = _await(container, service, spec)
-        wire.ready(replace(ready, image=spec.image, digest=_digest(image)))
-        end = stay(ended=_watch(container))
+        wire.ready(replace(ready, image=spec.image, digest=digest_of(image), **fidelity_of(image)))
+        end = stay(ended=watch(container.get_wrapped_container()))
         _print_log(client, name)
         wire.died(f"the container ended: {end}")
     except Exception:
@@ -50,10 +57,14 @@ def keep(spec: Spec, wire: Wire) -> None:
         remove_containers([name], spec.run_id)
 
 
-def look(images: Mapping[str, str]) -> DockerLook:
-    """What the engine says: its version, and for each service's image why it can't be had (empty: it can)."""
+def look(images: Mapping[str, str], *, others: Mapping[str, str] = _NONE, compose_file: str = "") -> DockerLook:
+    """What the engine says: its version, and for each service's image why it can't be had (empty: it can).
+
+    `others` are those of `images` that were named instead of the pinned ones. With `compose_file` the same for its
+    services.
+    """
     try:
-        client = _client(timeout=_LOOK_TIMEOUT)
+        client = client_of(timeout=_LOOK_TIMEOUT)
         engine = str(client.version()["Version"])
         memory = int(client.info().get("MemTotal", 0))
     except Exception as error:  # docker, requests and urllib3 each have trees of their own
@@ -63,13 +74,33 @@ def look(images: Mapping[str, str]) -> DockerLook:
     with ThreadPoolExecutor(len(images)) as pool:
         reasons = pool.map(lambda reference: _against_image(client, reference), images.values())
         found = dict(zip(images, reasons, strict=True))
-        return DockerLook(engine=engine, error="", images=found, memory=memory)
+        seen = DockerLook(engine=engine, error="", images=found, memory=memory)
+        return look_at_compose(client, seen, compose_file, others) if compose_file else seen
+
+
+def look_at_compose(client: Any, seen: DockerLook, file: str, others: Mapping[str, str]) -> DockerLook:
+    """`seen` with what there is to say about the compose file."""
+    from .project import by_hand, compose_command, compose_name, image_variables, images_of
+
+    try:
+        up = by_hand(client, file)
+        if not (command := compose_command()):
+            composed = dict.fromkeys(up, "")
+            error = "" if up else "neither `docker compose` nor `docker-compose` is here"
+            return replace(seen, compose_error=error, composed=composed)
+        images = images_of(command, file, image_variables(others))
+    except (DponeError, OSError, subprocess.SubprocessError) as error:
+        return replace(seen, compose_error=error.fact if isinstance(error, DponeError) else _short(error))
+    named = {name: images[compose_name(name)] for name in SERVICES if compose_name(name) in images}
+    with ThreadPoolExecutor(max(1, len(named))) as pool:
+        reasons = dict(zip(named, pool.map(lambda image: _against_image(client, image), named.values()), strict=True))
+    return replace(seen, compose_error="", composed=reasons | dict.fromkeys(up, ""))
 
 
 def remove_containers(names: Sequence[str], run_id: str) -> None:
     """Remove containers by id or name, with their volumes, if they carry the run's label; missing ones are fine."""
     docker: Any = require("docker", extra="docker")
-    client = _client(timeout=30)
+    client = client_of(timeout=30)
     for name in names:
         try:
             container = client.containers.get(name)
@@ -82,7 +113,8 @@ def remove_containers(names: Sequence[str], run_id: str) -> None:
                 raise
 
 
-def _client(*, timeout: int) -> Any:
+def client_of(*, timeout: int) -> Any:
+    """A client of the engine; `timeout` is for each request, in seconds."""
     docker: Any = require("docker", extra="docker")
     return docker.from_env(timeout=timeout)
 
@@ -134,19 +166,25 @@ def _start(container: Any, reference: str) -> None:
 
 def _await(container: Any, service: Service, spec: Spec) -> Ready:
     wrapped = container.get_wrapped_container()
-    port = _published_port(wrapped, _image(service).port)
-    login = f"{quote(spec.user, safe='')}:{quote(spec.password, safe='')}"
-    url = f"{service.scheme}://{login}@127.0.0.1:{port}" + (f"/{service.database}" if service.database else "")
+    port = published_port(wrapped, _image(service).port)
+    url = url_of(service, user=spec.user, password=spec.password, port=port)
     answer = wait_until(
         lambda: ask(service.name, url),
         timeout=spec.timeout,
         what=f"the container {spec.image}",
-        ended=_watch(container),
+        ended=watch(wrapped),
     )
     return Ready(url=url, product=answer.product, version=answer.version, fidelity="real")
 
 
-def _published_port(wrapped: Any, port: int) -> int:
+def url_of(service: Service, *, user: str, password: str, port: int) -> str:
+    """The address of a service that is published at `port`."""
+    login = f"{quote(user, safe='')}:{quote(password, safe='')}"
+    return f"{service.scheme}://{login}@127.0.0.1:{port}" + (f"/{service.database}" if service.database else "")
+
+
+def published_port(wrapped: Any, port: int) -> int:
+    """The port of this machine at which the container's `port` is published."""
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         wrapped.reload()
@@ -158,10 +196,9 @@ def _published_port(wrapped: Any, port: int) -> int:
     raise ServiceFailed(f"the container has no port {port}: it is {wrapped.status}", hint="see its log")
 
 
-def _watch(container: Any) -> Callable[[], str | None]:
+def watch(wrapped: Any) -> Callable[[], str | None]:
     """A function that tells how the container ended, or None; it asks the engine once a second at most."""
     docker: Any = require("docker", extra="docker")
-    wrapped = container.get_wrapped_container()
     asked = -_ALIVE_EVERY
 
     def ended() -> str | None:
@@ -181,19 +218,39 @@ def _watch(container: Any) -> Callable[[], str | None]:
 
 
 def _print_log(client: Any, name: str) -> None:
+    try:
+        container = client.containers.get(name)
+    except Exception as error:
+        sys.stderr.write(f"the container can't be found: {_short(error)}\n")
+    else:
+        print_log(container)
+
+
+def print_log(container: Any) -> None:
     """Put the end of the container's log into ours, since it leaves with the container."""
     try:
-        text = client.containers.get(name).logs(tail=30).decode(errors="replace")
+        text = container.logs(tail=30).decode(errors="replace")
     except Exception as error:
         text = f"the container's log can't be read: {_short(error)}"
     sys.stderr.write(text)
     sys.stderr.flush()
 
 
-def _digest(image: Any) -> str:
+def digest_of(image: Any) -> str:
     """The registry's digest, or the image's id if it was built here."""
     digests = image.attrs.get("RepoDigests") or []
     return str(digests[0]).partition("@")[2] if digests else str(image.id)
+
+
+def fidelity_of(image: Any) -> dict[str, str]:
+    """What a stand-in's image says of itself by its labels; any other image is the vendor's."""
+    labels = image.attrs.get("Config", {}).get("Labels") or {}
+    product = {"product": labels[PRODUCT_LABEL]} if PRODUCT_LABEL in labels else {}
+    if (fidelity := labels.get(FIDELITY_LABEL, "real")) == "real":
+        return {"fidelity": "real"}
+    told = fidelity if fidelity in ("engine", "emulated") else "emulated"
+    emulated = labels.get(EMULATED_LABEL) or "everything, since its image does not say what"
+    return {"fidelity": told, "emulated": emulated, **product}
 
 
 def _against_image(client: Any, reference: str) -> str:
@@ -231,6 +288,6 @@ def _short(error: Exception) -> str:
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["--look"]:
-        sys.stdout.write(json.dumps(asdict(look(json.loads(sys.stdin.readline())))))
+        sys.stdout.write(json.dumps(asdict(look(**json.loads(sys.stdin.readline())))))
     else:
         sys.exit(run(keep))

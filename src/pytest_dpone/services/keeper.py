@@ -16,10 +16,10 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TextIO, TypeVar
+from typing import Any, TextIO, TypeVar
 
 from ..errors import DponeError, ServiceFailed
 from .life import die_with_parent, start_ticks
@@ -47,6 +47,8 @@ class Spec:
     image: str = ""
     url: str = ""
     """The address, for the external provider only."""
+    compose: Mapping[str, Any] = field(default_factory=dict)
+    """A `project.Project` as a mapping, for the compose provider only."""
 
     def to_json(self) -> str:
         """One line, with the secrets in clear: for the keeper's standard input only."""
@@ -84,6 +86,10 @@ class Wire:
     def owns_container(self, container: str) -> None:
         """Record a container's id."""
         self._send({"event": "owns", "container": container})
+
+    def owns_project(self, project: str) -> None:
+        """Record a project of Docker Compose."""
+        self._send({"event": "owns", "project": project})
 
     def ready(self, ready: Ready) -> None:
         """The service answers queries from now on."""

@@ -44,6 +44,7 @@ class Kept:
     error: ServiceFailed | None = None
     processes: list[OwnedProcess] = field(default_factory=list)
     containers: list[str] = field(default_factory=list)
+    projects: list[str] = field(default_factory=list)
     received: bytes = b""
 
     @property
@@ -95,10 +96,13 @@ class Kept:
         if event == "owns":
             if "container" in message:
                 self.containers.append(message["container"])
+            elif "project" in message:
+                self.projects.append(message["project"])
             elif message["start"] is not None:
                 self.processes.append(OwnedProcess(message["pid"], message["start"]))
             self.note()
         elif event == "ready":
+            self.scrub.add_url(message["info"].get("url", ""))
             self.info = {"provider": self.provider, **message["info"], "log": str(self.log)}
         elif event == "failed":
             elapsed = time.monotonic() - self.started
@@ -131,9 +135,10 @@ def start_keeper(spec: Spec, provider: str, scrub: Scrubber, note: Callable[[], 
         "embedded": SERVICES[spec.service].embedded,
         "docker": "pytest_dpone.services.docker",
         "external": "pytest_dpone.services.external",
+        "compose": "pytest_dpone.plugin.compose",  # a program's name, not an import: see there
     }[provider]
     process = spawn(module, Path(spec.log), spec.to_json())
-    patience = spec.timeout + _MARGIN + (spec.pull_timeout if provider == "docker" else 0.0)
+    patience = spec.timeout + _MARGIN + (spec.pull_timeout if provider in ("docker", "compose") else 0.0)
     kept = Kept(
         name=spec.service,
         provider=provider,

@@ -43,6 +43,8 @@ class Owner:
     supervisor: OwnedProcess | None = None
     processes: tuple[OwnedProcess, ...] = ()
     containers: tuple[str, ...] = ()
+    projects: tuple[str, ...] = ()
+    """Of Docker Compose."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,7 @@ def read_owner(path: Path) -> Owner | None:
             supervisor=OwnedProcess(**supervisor) if supervisor else None,
             processes=tuple(OwnedProcess(**item) for item in data.pop("processes")),
             containers=tuple(data.pop("containers")),
+            projects=tuple(data.pop("projects", ())),
             **data,
         )
     except (OSError, ValueError, TypeError, KeyError):
@@ -123,13 +126,16 @@ def read_owner(path: Path) -> Owner | None:
 
 
 RemoveContainers = Callable[[Sequence[str], str], None]
+RemoveProjects = Callable[[Sequence[str]], None]
 
 
-def reap(base: Path, *, remove_containers: RemoveContainers) -> list[str]:
+def reap(
+    base: Path, *, remove_containers: RemoveContainers, remove_projects: RemoveProjects | None = None
+) -> list[str]:
     """Remove what dead owners left; gives the run ids that were removed. A run whose lock is held is not touched.
 
-    `remove_containers(ids, run_id)` is called for runs that recorded containers; if it raises, that run's directory
-    stays for the next time.
+    `remove_containers(ids, run_id)` is called for runs that recorded containers, `remove_projects(names)` for those
+    that recorded projects of Docker Compose; if one raises, that run's directory stays for the next time.
     """
     runs = base / "runs"
     with _base_lock(base):
@@ -137,7 +143,7 @@ def reap(base: Path, *, remove_containers: RemoveContainers) -> list[str]:
     reaped = []
     for path, descriptor in dead:
         try:
-            if _reap_one(path, remove_containers):
+            if _reap_one(path, remove_containers, remove_projects):
                 reaped.append(path.name)
         finally:
             os.close(descriptor)
@@ -200,17 +206,21 @@ def _try_lock(path: Path) -> int | None:
     return descriptor
 
 
-def _reap_one(path: Path, remove_containers: RemoveContainers) -> bool:
+def _reap_one(path: Path, remove_containers: RemoveContainers, remove_projects: RemoveProjects | None) -> bool:
     owner = read_owner(path)
     if owner is not None:
         if owner.boot == boot_id():
             for process in owner.processes:
                 end_process(process)
-        if owner.containers:
-            try:
+        try:
+            if owner.containers:
                 remove_containers(owner.containers, owner.run_id)
-            except Exception:
+            if owner.projects and remove_projects is None:
                 return False
+            if owner.projects and remove_projects is not None:
+                remove_projects(owner.projects)
+        except Exception:
+            return False
     remove_tree(path)
     return not path.exists()
 

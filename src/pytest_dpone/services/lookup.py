@@ -22,8 +22,14 @@ LIMIT = 10.0
 class DockerLookup:
     """Starts the look once, and knows its result afterwards."""
 
-    def __init__(self, images: Mapping[str, str], selector: selectors.BaseSelector, *, log: Path) -> None:
-        """`images`: service → reference instead of the pinned one. `log` takes what the look's libraries print."""
+    def __init__(
+        self, images: Mapping[str, str], selector: selectors.BaseSelector, *, log: Path, compose_file: str = ""
+    ) -> None:
+        """`images`: service → reference instead of the pinned one. `log` takes what the look's libraries print.
+
+        `compose_file` is looked at too, if it is given.
+        """
+        self._question = {"others": dict(images), "compose_file": compose_file}
         self._images = {
             service.name: images.get(service.name) or service.image.reference
             for service in SERVICES.values()
@@ -46,7 +52,9 @@ class DockerLookup:
         if self._process is not None:
             return
         self._deadline = time.monotonic() + LIMIT
-        self._process = spawn("pytest_dpone.services.docker", self._log, json.dumps(self._images), "--look")
+        self._process = spawn(
+            "pytest_dpone.services.docker", self._log, json.dumps({"images": self._images, **self._question}), "--look"
+        )
         assert self._process.stdout is not None
         self._selector.register(self._process.stdout, selectors.EVENT_READ, lambda _: self._hear())
 

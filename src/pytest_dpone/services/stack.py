@@ -26,6 +26,7 @@ from . import lease
 from .choice import Choice, known_provider, known_service
 from .keeper import exit_text, last_lines
 from .life import children_environ
+from .project import PACKAGED
 from .table import SERVICES
 
 __all__ = ["Choice", "Stack", "StackSettings", "external_from_environ"]
@@ -51,6 +52,8 @@ class StackSettings:
     external: Mapping[str, SecretStr] = field(default_factory=dict)
     start_timeout: float = 60.0
     pull_timeout: float = 600.0
+    compose_file: str = ""
+    """Of the provider compose; without it the one that comes with us."""
 
     def __post_init__(self) -> None:
         """Refuse what can't work before anything starts."""
@@ -66,7 +69,7 @@ class StackSettings:
     def to_json(self) -> str:
         """JSON with the addresses in clear, for the supervisor's standard input only."""
         plain = {name: url.get_secret_value() for name, url in self.external.items()}
-        return json.dumps({**asdict(self), "external": plain})
+        return json.dumps({**asdict(self), "external": plain, "compose_file": self.compose_file or str(PACKAGED)})
 
 
 class Stack:
@@ -85,7 +88,7 @@ class Stack:
         Raises `UsageError` for a bad or taken run id, `ServiceFailed` if the supervisor does not come up.
         """
         base = lease.base_directory()
-        lease.reap(base, remove_containers=_remove_containers)
+        lease.reap(base, remove_containers=_remove_containers, remove_projects=_remove_projects)
         held = lease.create(settings.run_id, base=base)
         try:
             supervisor = _start_supervisor(held, settings)
@@ -144,7 +147,9 @@ class Stack:
         if supervisor.stdout is not None:
             supervisor.stdout.close()
         if self._directory.exists():
-            lease.reap(self._directory.parent.parent, remove_containers=_remove_containers)
+            lease.reap(
+                self._directory.parent.parent, remove_containers=_remove_containers, remove_projects=_remove_projects
+            )
 
     def __enter__(self) -> Self:
         return self
@@ -274,6 +279,13 @@ def _remove_containers(ids: Sequence[str], run_id: str) -> None:
     from .docker import remove_containers
 
     remove_containers(ids, run_id)
+
+
+def _remove_projects(names: Sequence[str]) -> None:
+    from .docker import client_of
+    from .project import remove_projects
+
+    remove_projects(client_of(timeout=30), names)
 
 
 def _service_info(name: str, data: Mapping[str, Any]) -> ServiceInfo:

@@ -26,6 +26,7 @@ from .kept import Kept, start_keeper, stop_all
 from .lease import OwnedProcess, Owner, remove_tree, write_owner
 from .life import boot_id, new_password, service_owner, start_ticks
 from .lookup import DockerLookup
+from .project import RunProject
 from .table import SERVICES, docker_may_answer
 
 _TICK = 0.25
@@ -42,6 +43,7 @@ class Settings:
     external: dict[str, str] = field(repr=False)
     start_timeout: float
     pull_timeout: float
+    compose_file: str
 
 
 @dataclass(eq=False)
@@ -66,8 +68,12 @@ class Supervisor:
         self._services: dict[str, Kept] = {}
         self._choices: dict[str, Choice] = {}
         self._waiting: list[Client] = []
-        self._docker = DockerLookup(settings.images, self._selector, log=directory / "docker.log")
+        compose_file = settings.compose_file if "compose" in settings.providers.values() else ""
+        self._docker = DockerLookup(
+            settings.images, self._selector, log=directory / "docker.log", compose_file=compose_file
+        )
         self._scrub = Scrubber(settings.external.values())
+        self._project = RunProject(settings.run_id, settings.compose_file, settings.images, learn=self._scrub.add)
         self._stopping = False
 
     def run(self) -> None:
@@ -193,10 +199,10 @@ class Supervisor:
             raise ServiceUnavailable(
                 "\n".join(lost), hint="see above for each service; `pytest-dpone doctor` lists all"
             )
-        for name in names:
-            if name not in self._services:
-                self._services[name] = self._start(name)
-                self._note_owner()
+        new = tuple(name for name in names if name not in self._services)
+        for name in new:
+            self._services[name] = self._start(name, together=new)
+            self._note_owner()
         services = [self._services[name] for name in names]
         for service in services:
             if service.error is not None:
@@ -205,7 +211,7 @@ class Supervisor:
             return None
         return {service.name: service.info for service in services}
 
-    def _start(self, name: str) -> Kept:
+    def _start(self, name: str, *, together: tuple[str, ...]) -> Kept:
         provider = self._choices[name].provider
         assert provider is not None
         data = self._directory / name
@@ -224,12 +230,16 @@ class Supervisor:
             pull_timeout=self._settings.pull_timeout,
             image=self._settings.images.get(name) or (service.image.reference if service.image else ""),
             url=self._settings.external.get(name, "") if provider == "external" else "",
+            compose=self._project.serve(self._composed(together)) if provider == "compose" else {},
         )
         self._scrub.add(spec.password)
         kept = start_keeper(spec, provider, self._scrub, self._note_owner)
         assert kept.output is not None
         self._selector.register(kept.output, selectors.EVENT_READ, lambda _: self._hear(kept))
         return kept
+
+    def _composed(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(name for name in names if self._choices[name].provider == "compose")
 
     def _hear(self, service: Kept) -> None:
         assert service.output is not None
@@ -261,6 +271,7 @@ class Supervisor:
             supervisor=OwnedProcess(pid, start_ticks(pid) or 0),
             processes=tuple(process for service in services for process in service.processes),
             containers=tuple(container for service in services for container in service.containers),
+            projects=tuple({project: None for service in services for project in service.projects}),
         )
         with contextlib.suppress(OSError):  # on a full disk the services still end with this process
             write_owner(self._directory, owner)
