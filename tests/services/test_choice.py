@@ -76,6 +76,24 @@ def test_what_is_asked_for_by_name_is_never_replaced() -> None:
     assert choose("postgres", around({"postgres": "docker"}, docker=ENGINE)).provider == "docker"
 
 
+def test_compose_serves_what_its_file_has() -> None:
+    composed = {"postgres": "", "minio": "the image x is not here"}
+    look = DockerLook(engine="28.0", error="", compose_error="", composed=composed)
+
+    def reason(name: str, docker: DockerLook | None = look, missing: tuple[str, ...] = ()) -> str | None:
+        assert needs_docker(name, {name: "compose"}, frozenset([name]))
+        choice = choose(name, around({name: "compose"}, docker=docker, missing=missing))
+        return None if choice.provider == "compose" else choice.reason
+
+    assert reason("postgres") is None
+    assert reason("minio") == "minio: the image x is not here (asked for by name: compose)"
+    assert "the compose file has no service clickhouse" in str(reason("clickhouse"))
+    assert "no Docker Engine answers" in str(reason("postgres", None))
+    assert "Docker Compose was not looked for" in str(reason("postgres", ENGINE))
+    assert "pip install 'pytest-dpone[docker]'" in str(reason("postgres", missing=("pytest_docker",)))
+    assert choose("postgres", around(docker=look)).provider == "embedded"  # never by itself
+
+
 def test_embedded_postgres_needs_binaries() -> None:
     choice = choose("postgres", around({"postgres": "embedded"}, binaries=False))
     assert choice.provider is None
