@@ -37,6 +37,7 @@ from pytest_dpone.report.terminal import summary_lines
 from pytest_dpone.run.publication import Identity, Publication
 from pytest_dpone.run.verdict import decide
 from pytest_dpone.services.embedded import clickhouse, postgres, s3
+from pytest_dpone.services.project import PACKAGED
 from pytest_dpone.services.table import SERVICES
 
 
@@ -72,6 +73,14 @@ NOT_RUN = {
     "pytest --dpone-profile=local_live --dpone-services=postgres=docker --dpone-image=postgres=postgres:16": (
         "needs Docker and a registry; tests/real/test_stack_docker.py has the provider"
     ),
+    "pytest --dpone-profile=local_live --dpone-services=postgres=compose,clickhouse=compose,minio=compose": (
+        "needs Docker and a registry; tests/real/test_container_runs.py has the provider"
+    ),
+    "docker compose -f docker/docker-compose.integration.yml up -d "
+    "postgres mssql clickhouse kafka schema-registry minio": (
+        "needs a registry; tests/services/test_compose_file.py reads the file, tests/real/test_container_runs.py uses it"
+    ),
+    "docker compose -f docker/docker-compose.integration.yml down --volumes": "tests/real/test_container_runs.py does it",
     "gh workflow run live-certification.yml --ref main -f profile=real_local -f release=v1.2.0 -f release_type=minor": (
         "needs GitHub; tests/rules/test_workflows.py has the inputs"
     ),
@@ -158,7 +167,9 @@ def test_options_and_variables_exist(page: str) -> None:
     assert set(re.findall(r"--dpone-[a-z-]*", text)) <= options
     parts = {f"DPONE_POSTGRES_{part}" for part in ("HOST", "PORT", "USER", "PASSWORD", "DATABASE")}
     addresses = {name for service in SERVICES.values() for name in service.variables}
-    known = {row.env for row in TABLE} | set(VARIABLES) | parts | addresses | {postgres.BIN_VARIABLE, "DPONE_"}
+    composed = set(re.findall(r"DPONE_[A-Z_]+", PACKAGED.read_text()))
+    known = {row.env for row in TABLE} | set(VARIABLES) | parts | addresses | composed
+    known |= {postgres.BIN_VARIABLE, "DPONE_"}
     assert set(re.findall(r"\bDPONE_[A-Z_]*", text)) <= known
 
 

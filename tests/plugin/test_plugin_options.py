@@ -114,7 +114,6 @@ BAD = [
     ("--dpone-keep=sometimes", "--dpone-keep: unknown value 'sometimes'"),
     ("--dpone-services=postgres", "--dpone-services: 'postgres' is not service=docker"),
     ("--dpone-services=postgres=podman", "unknown value 'podman'\nhint: known: auto, docker, embedded, external"),
-    ("--dpone-services=postgres=compose", "'compose' is not implemented yet"),
     ("--dpone-services=postgre=docker", "unknown value 'postgre'\nhint: did you mean postgres?"),
     ("--dpone-services=minio=docker,minio=embedded", "--dpone-services: minio is set more than once"),
     ("--dpone-image=postgres= ;rm -rf", "is not an image reference"),
@@ -141,6 +140,14 @@ def test_wrong_values_are_wrong_use(project: Project, argument: str, text: str) 
     assert "hint: " in result.stderr.str()
     assert "Traceback" not in result.stdout.str() + result.stderr.str()
     assert not project.artifacts.exists()
+
+
+def test_a_compose_file_that_is_not_there_is_wrong_use(pytester: pytest.Pytester) -> None:
+    case = "--dpone-case=postgres_to_postgres__full_refresh"
+    result = pytester.runpytest_inprocess(case, "--dpone-compose-file=none.yml")
+    assert result.ret == 4
+    assert f"there is no compose file {pytester.path / 'none.yml'}" in result.stderr.str()
+    assert "hint: " in result.stderr.str()
 
 
 @pytest.mark.parametrize(

@@ -139,13 +139,16 @@ def pytest_runtest_teardown(item):
 """
 
 
-def known_run(folder: Path) -> str:
-    """The run's id, as soon as a test of it has started."""
+def known_run(folder: Path, process: subprocess.Popen[bytes] | None = None) -> str:
+    """The run's id, as soon as a test of it has started; ends `process` if none does."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         if (folder / "run_id.txt").exists() and (text := (folder / "run_id.txt").read_text()):
             return text
         time.sleep(0.1)
+    if process is not None:
+        process.kill()
+        process.wait()
     raise AssertionError("no test has started")
 
 
@@ -179,7 +182,7 @@ def test_an_end_by_a_signal_leaves_nothing(provider: str, engine: Any, tmp_path:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    run_id = known_run(tmp_path)
+    run_id = known_run(tmp_path, process)
     deadline = time.monotonic() + 60
     while len(left(engine, run_id)) < 3 and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -198,7 +201,7 @@ def test_a_kill_during_the_start_leaves_nothing(provider: str, engine: Any, tmp_
     process = subprocess.Popen(
         command(provider), cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
-    run_id = known_run(tmp_path)
+    run_id = known_run(tmp_path, process)
     time.sleep(0.8)
     process.kill()
     process.wait()

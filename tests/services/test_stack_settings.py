@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from pytest_dpone.core.secrets import Scrubber
 from pytest_dpone.errors import ServiceFailed, UsageError
 from pytest_dpone.services.life import children_environ
+from pytest_dpone.services.project import PACKAGED
 from pytest_dpone.services.stack import Stack, StackSettings, external_from_environ
 from pytest_dpone.services.supervisor import Settings
 
@@ -24,6 +25,7 @@ def test_settings_survive_the_way() -> None:
         external={"postgres": SecretStr(f"postgresql://u:{CANARY}@h:1/d")},
         start_timeout=5.0,
         pull_timeout=7.0,
+        compose_file="/a/file.yml",
     )
     assert Settings(**json.loads(settings.to_json())) == Settings(
         run_id="r",
@@ -32,7 +34,9 @@ def test_settings_survive_the_way() -> None:
         external={"postgres": f"postgresql://u:{CANARY}@h:1/d"},
         start_timeout=5.0,
         pull_timeout=7.0,
+        compose_file="/a/file.yml",
     )
+    assert json.loads(StackSettings(run_id="r").to_json())["compose_file"] == str(PACKAGED)
 
 
 def test_settings_show_no_secret() -> None:
