@@ -381,6 +381,30 @@ def test_what_is_none_of_ours_is_never_written_over(release: Project) -> None:
     assert theirs.read_text() == '{"passed": true}'
 
 
+@pytest.mark.parametrize("workers", [[], ["-n2"]])
+def test_a_budget_of_rows_stops_before_the_same_cases_everywhere(project: Project, workers: list[str]) -> None:
+    result = project.run_apart(FULL, "--dpone-max-rows=2000", *workers)
+    assert result.ret == 1
+    assert project.verdicts() == {"full_refresh": "passed", "replace": "passed", "scd2": "budget"}
+    result.assert_outcomes(passed=2, skipped=1)
+    result.stdout.fnmatch_lines(["FAILED: 2 of 3 planned cases passed; 1 budget"])
+
+
+def test_a_vendor_run_names_all_that_is_missing(release: Project) -> None:
+    text = (release.path / "conftest.py").read_text()
+    text = text.replace('Family("alpha", sink=False)', 'Family("alpha", ("postgres", "minio"), sink=False)')
+    (release.path / "conftest.py").write_text(text)
+    result = release.run("--dpone-profile=vendor_live", "--dpone-include-vendor-live")
+    assert result.ret == 4
+    told = "the profile vendor_live can't start: DPONE_POSTGRES_URL is not set; DPONE_MINIO_URL is not set"
+    assert told in result.stderr.str()
+    assert not (release.path / "test_artifacts").exists()
+    result = release.run("--dpone-profile=vendor_live", "--dpone-include-vendor-live", "--dpone-services=minio=docker")
+    assert (
+        "the profile vendor_live takes external services only, and minio is asked for otherwise" in result.stderr.str()
+    )
+
+
 def test_a_run_of_chosen_cases_leaves_the_full_tree_alone(release: Project) -> None:
     release.run(RELEASE)
     before = {path: path.read_bytes() for path in release.artifacts.rglob("*") if path.is_file()}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from .active import SERVICE_MARKERS
-from .chosen import Options, parse
+from .chosen import RELEASES, Options, parse
 from .options import SELECTION, VARIABLES, Raw
 from .values import switch
 
@@ -39,6 +39,11 @@ class Activity:
     def only_selected(self) -> bool:
         """If everything but the selected cases, or but the mutants, is deselected."""
         return self.options.selfcheck or (self.certifies and _one_case(self.options))
+
+    @property
+    def decides(self) -> bool:
+        """If the run decides about a release."""
+        return self.whole and self.profile in RELEASES
 
     @property
     def certifies(self) -> bool:
@@ -74,6 +79,7 @@ def find_activity(raw: Raw, environ: Mapping[str, str]) -> Activity | None:
     options = parse(raw)
     suites = _suites(options, given, wishes)
     _check_wishes(options, given, suites, wishes)
+    _check_vendor(options, wishes)
     whole = "matrix" in suites and not options.simulated and bool(given.intersection(("profile", *SELECTION)))
     _check_gates(options, given, whole=whole)
     unlocked = _unlocked(given, suites, wishes)
@@ -103,6 +109,8 @@ def _profile(options: Options) -> str:
 def _suites(options: Options, given: set[str], wishes: Mapping[str, bool | None]) -> tuple[str, ...]:
     if options.selfcheck:
         return ("selfcheck",)
+    if options.profile == "vendor_live" and not _one_case(options):
+        return ("vendor", "services", "matrix")
     asked = given.intersection(("profile", *SELECTION, *(("run_mode",) if options.simulated else ())))
     if not asked and not wishes["DPONE_RUN_INTEGRATION_MATRIX"]:
         return ()
@@ -132,8 +140,28 @@ def _check_wishes(
         raise _contradiction("DPONE_RUN_INTEGRATION=0", asked)
     if wishes["DPONE_RUN_INTEGRATION_MATRIX"] is False and "matrix" in suites:
         raise _contradiction("DPONE_RUN_INTEGRATION_MATRIX=0", asked)
-    if wishes["DPONE_RUN_INTEGRATION_LIVE"] and "profile" in given:
+    if wishes["DPONE_RUN_INTEGRATION_LIVE"] and "profile" in given and options.profile != "vendor_live":
         raise _contradiction("DPONE_RUN_INTEGRATION_LIVE=1", f"the profile {options.profile}")
+
+
+def _check_vendor(options: Options, wishes: Mapping[str, bool | None]) -> None:
+    asked = options.include_vendor_live or wishes["DPONE_RUN_INTEGRATION_LIVE"]
+    if options.profile == "vendor_live" and not asked:
+        raise pytest.UsageError(
+            "the profile vendor_live runs on systems that cost money\n"
+            "hint: give --dpone-include-vendor-live, or set DPONE_RUN_INTEGRATION_LIVE=1, if you mean it"
+        )
+    if options.include_vendor_live and options.profile != "vendor_live":
+        raise pytest.UsageError(
+            f"--dpone-include-vendor-live contradicts the profile {_profile(options)}\n"
+            "hint: give --dpone-profile=vendor_live, or leave it out"
+        )
+    others = [name for name, provider in options.services if provider not in ("auto", "external")]
+    if options.profile == "vendor_live" and others:
+        raise pytest.UsageError(
+            f"the profile vendor_live takes external services only, and {others[0]} is asked for otherwise\n"
+            "hint: leave --dpone-services out"
+        )
 
 
 def _contradiction(variable: str, other: str) -> pytest.UsageError:
@@ -146,6 +174,6 @@ def _unlocked(given: set[str], suites: tuple[str, ...], wishes: Mapping[str, boo
         unlocked.update(SERVICE_MARKERS)
     if suites or wishes["DPONE_RUN_INTEGRATION_MATRIX"]:
         unlocked.add("integration_matrix")
-    if wishes["DPONE_RUN_INTEGRATION_LIVE"]:
+    if wishes["DPONE_RUN_INTEGRATION_LIVE"] or "vendor" in suites:
         unlocked.add("integration_live")
     return frozenset(unlocked)

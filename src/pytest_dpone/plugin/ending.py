@@ -122,7 +122,7 @@ class Ending:
         if not activity.whole:
             return
         publish(tree.file(PLAN).parent, PLAN, compose(PLAN, plan_of(self.session, last), self._stamp()))
-        if activity.profile == "real_local":
+        if activity.decides:
             self.notes += _certain(self.inputs)
         from ..run.tree import JUNIT, JUNIT_PROPERTY
         from .junit import write_junit
@@ -148,8 +148,9 @@ class Ending:
 
         activity = self.session.activity
         required: tuple[str, ...] = ()
-        if activity.profile == "real_local":
+        if activity.decides:
             required = (*(f"integration_{name}" for name in self.session.plan.services), "integration_matrix")
+            required += ("integration_live",) if "vendor" in activity.suites else ()
         measured = Measured(
             tallies=cases.tallies,
             markers=markers.facts(activity.profile, required=required),
@@ -281,6 +282,7 @@ def plan_of(session: DponeSession, last: LastRun) -> PlanFacts:
         plan.matrix,
         profile=session.activity.profile,
         row_count=session.activity.options.rows,
+        include_vendor_live=session.activity.profile == "vendor_live",
         scope=plan.scope,
         **last,
     )

@@ -86,7 +86,7 @@ def dpone_certify(request: pytest.FixtureRequest) -> CertifyCase:
             engine = request.getfixturevalue("dpone_engine")
         if isinstance(request.node.parent, SuiteModule):
             session.suite_engine = engine
-        record = attempt(
+        record = session.over_budget(case, engine=str(getattr(engine, "name", ""))) or attempt(
             case,
             engine=engine,
             registry=session.plan.registry,
@@ -125,12 +125,14 @@ def _stack(request: pytest.FixtureRequest) -> Stack:
 def judge(record: CaseRecord) -> None:
     """Skip or fail the running test as the record says; returns for a record that passed."""
     __tracebackhide__ = True
-    from ..core.model import Verdict
+    from ..core.model import NotRun, Verdict
     from ..report.escape import visible
     from ..report.terminal import failure_lines
 
     if record.verdict is Verdict.PASSED:
         return
+    if record.reason is NotRun.BUDGET:
+        pytest.skip(f"{record.reason}: {visible(record.detail)}")
     if record.reason is not None and record.reason.tolerated:
         raise excuse(record.reason, visible(record.detail))
     pytest.fail("\n".join(line.text for line in failure_lines(record)), pytrace=False)
