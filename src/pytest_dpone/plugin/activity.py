@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -49,6 +49,10 @@ class Activity:
     def certifies(self) -> bool:
         """If the packaged matrix is part of the run, so that every planned case must leave a record."""
         return "matrix" in self.suites
+
+    def without_matrix(self) -> Activity:
+        """The same run with the service tests alone: `-m` leaves the matrix out, so no case is asked for."""
+        return replace(self, suites=tuple(suite for suite in self.suites if suite != "matrix"), whole=False)
 
     def to_json(self) -> str:
         """For the workers; no setting of the table holds a secret."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from .active import SERVICE_MARKERS
-from .folders import Workspace, artifact_folders, base_of, open_workspace
+from .alone import conclude_alone
+from .folders import Workspace, base_of, open_workspace
 from .session import usage_errors
 
 if TYPE_CHECKING:
@@ -83,8 +83,12 @@ class Ending:
             return self._conclude(markers, cases)
 
         outcome = self.certification.finish(missing=missing, detail=detail, conclude=conclude if whole else None)
-        if not self.session.activity.certifies:
-            self._markers_alone(markers)
+        activity = self.session.activity
+        if not activity.certifies and markers.any and activity.unlocked.intersection(SERVICE_MARKERS):
+            profile = activity.profile if "services" in activity.suites else None
+            alone, line = conclude_alone(self.session, markers, self._stamp(), profile=profile)
+            outcome = outcome or alone
+            self.told.append(line)
         if outcome is not None:
             self._tell_github(outcome)
         return outcome
@@ -168,31 +172,6 @@ class Ending:
         self._write_baseline(measured)
         return results
 
-    def _markers_alone(self, markers: MarkerTally) -> None:
-        """The documentation's step of its own: `DPONE_RUN_INTEGRATION=1` leaves what the marked tests did."""
-        if not markers.any or not self.session.activity.unlocked.intersection(SERVICE_MARKERS):
-            return
-        from ..core.gates.documents import MARKERS, compose
-        from ..errors import ArtifactError
-        from ..evidence.artifacts import remove_stale_file
-        from ..run.gate_files import publish
-        from ..run.tree import Tree
-
-        root, _ = artifact_folders(self.session.config, self.session.activity)
-        tree = Tree(root, root)
-        stamp = self._stamp().model_copy(update={"profile": None})
-        try:
-            handles = tree.hold(whole=True)
-            if handles is None:
-                self.told.append(f"another run writes to {root}: what the marked tests did was not written")
-                return
-            with closing_all(handles):
-                remove_stale_file(tree.file(MARKERS), schemas=(MARKERS.schema,))
-                publish(root, MARKERS, compose(MARKERS, markers.facts(None), stamp))
-            self.told.append(f"what the marked tests did: {tree.file(MARKERS)}")
-        except ArtifactError as error:
-            self.told.append(str(error))
-
     def _write_baseline(self, measured: Measured) -> None:
         inputs = self.inputs
         if not inputs.update_baseline or inputs.baseline_file is None:
@@ -228,16 +207,6 @@ class Ending:
                 file.write(text.encode("utf-8", "backslashreplace"))
         except OSError as error:
             self.told.append(f"{GITHUB_SUMMARY}: {path} can't be written: {error.strerror}")
-
-
-@contextmanager
-def closing_all(handles: Iterable[int]) -> Iterator[None]:
-    """Close the handles at the end."""
-    try:
-        yield
-    finally:
-        for handle in handles:
-            os.close(handle)
 
 
 def read_gate_inputs(session: DponeSession) -> GateInputs:

@@ -30,8 +30,6 @@ def drop(client: psycopg.Connection[Any], name: str) -> None:
     from psycopg import sql
 
     find = "select relname, relkind from pg_class where relnamespace = %s::regnamespace and relkind = any('{v,m,r,p}')"
-        "select relname, relkind from pg_class where relnamespace = %s::regnamespace and relkind in ('v','m','r','p')"
-    )
     words = {"v": "view", "m": "materialized view", "r": "table", "p": "table"}
     rows = client.cursor(row_factory=_tuples()).execute(find, [_quoted(name)]).fetchall()
     for table, kind in sorted(rows, key=lambda row: row[1] in "rp"):
