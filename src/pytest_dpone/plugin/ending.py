@@ -105,10 +105,22 @@ class Ending:
         lines += blocker_lines(outcome.decision.blockers, outcome.gates)
         lines += [Line(text, "red") for problem in outcome.problems for text in visible_lines(problem)]
         lines += [Line(text) for told in self.told for text in visible_lines(told)]
+        lines += [Line(text, "yellow") for text in self._left()]
         if not short:
             folder = self.workspace.tree.root if outcome.gates else self.workspace.tree.matrix
             lines.append(Line(f"artifacts: {folder}"))
         return lines
+
+    def _left(self) -> list[str]:
+        """What the run leaves on servers that it did not start, because it was asked to, or could not do otherwise."""
+        from ..services.journal import left
+
+        run_id = self.session.run_id
+        names = [f"{made.service} {made.namespace}" for made in left(run_id)]
+        if not names:
+            return []
+        shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+        return [f"left on your servers: {shown}; remove it with `pytest-dpone clean --run-id {run_id}`"]
 
     def close(self) -> None:
         """Let the next run have the folder."""
