@@ -60,6 +60,12 @@ def dpone_minio(request: pytest.FixtureRequest) -> ServiceInfo:
     return running_service(request, "minio")
 
 
+@pytest.fixture(scope="session")
+def dpone_schema_registry(request: pytest.FixtureRequest) -> ServiceInfo:
+    """A running Schema Registry: its address and what it is. Skips if none can be had."""
+    return running_service(request, "schema_registry")
+
+
 @pytest.fixture
 def dpone_case(request: pytest.FixtureRequest) -> Case:
     """A planned case; a test that asks for it runs once for each case that the options select."""

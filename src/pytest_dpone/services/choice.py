@@ -99,6 +99,10 @@ def _against_docker(service: Service, around: Surroundings) -> str:
         return "not implemented yet"
     if absent := around.missing(("testcontainers", "docker")):
         return f"{_absent(absent)}; pip install 'pytest-dpone[docker]'"
+    for needed in service.image.needs:
+        if (other := choose(needed, around)).provider != "docker":
+            how = f"it is had by {other.provider}" if other.provider else other.reason
+            return f"its container needs the container of {needed}: {how}"
     look = around.docker()
     return look.images.get(service.name, "the image was not looked for") if look.engine else look.error
 
