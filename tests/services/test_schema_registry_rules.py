@@ -228,9 +228,7 @@ def test_json_references_are_part_of_the_comparison(ask: Asked) -> None:
 def test_what_is_deleted_for_good_frees_its_id(ask: Asked) -> None:
     number = ask.put(record(A))
     ask.put(record(A), "other")
-    for _ in range(2):
-        assert ask("GET", f"/schemas/ids/{number}/subjects") == ["other", "s"]
-        break
+    assert ask("GET", f"/schemas/ids/{number}/subjects") == ["other", "s"]
     ask("DELETE", "/subjects/s")
     assert ask("GET", f"/schemas/ids/{number}/versions") == [{"subject": "other", "version": 1}]
     assert len(ask("GET", f"/schemas/ids/{number}/versions?deleted=true")) == 2

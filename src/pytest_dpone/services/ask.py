@@ -86,8 +86,8 @@ def _schema_registry(url: str, timeout: float) -> Answer:
         hint = "authentication" if status in (401, 403) else ""
         raise ServiceFailed(f"HTTP {status}: {str(told)[:300]}", hint=_hint(hint))
     status, said = _registry(url, "GET", "/v1/metadata/version", timeout=timeout)
-    version = said.get("version") if status == 200 and isinstance(said, dict) else None
-    return Answer("Schema Registry", str(version or "unknown"))
+    told = said if status == 200 and isinstance(said, dict) else {}  # Confluent's tells its version only
+    return Answer(str(told.get("product") or "Schema Registry"), str(told.get("version") or "unknown"))
 
 
 def _try_schema_registry(url: str, timeout: float) -> None:

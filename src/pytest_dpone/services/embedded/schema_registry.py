@@ -30,7 +30,7 @@ def keep(spec: Spec, wire: Wire) -> None:
         answer = wait_until(lambda: ask("schema_registry", url), timeout=spec.timeout, what="the registry")
         try_out("schema_registry", url)
         wire.ready(
-            Ready(url=url, product="pytest-dpone", version=answer.version, fidelity="emulated", emulated=EMULATED)
+            Ready(url=url, product=answer.product, version=answer.version, fidelity="emulated", emulated=EMULATED)
         )
         stay()
     finally:

@@ -83,7 +83,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _answer(self, body: bytes) -> Any:
         if self.path == "/v1/metadata/version" and self.command == "GET":
-            return {"version": self.front.version}
+            return {"product": "pytest-dpone", "version": self.front.version}
         kind = self.headers.get("Content-Type", CONTENT_TYPES[0]).partition(";")[0].strip().lower()
         if body and kind not in _ACCEPTED:
             raise RegistryError(415, "HTTP 415 Unsupported Media Type")
