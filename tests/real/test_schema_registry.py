@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from pydantic import SecretStr
 
 from pytest_dpone.errors import ServiceFailed
 from pytest_dpone.services import lease
@@ -134,6 +135,23 @@ def test_a_refusal_shows_no_password(url: str) -> None:
     with pytest.raises(ServiceFailed) as caught:
         try_out("schema_registry", url.replace(password, "canary-77aa"))
     assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("port", ["", "9"])
+def test_an_address_from_outside(url: str, port: str) -> None:
+    parts = urlsplit(url)
+    for password in (parts.password, "canary-77aa"):
+        address = f"http://{parts.username}:{password}@127.0.0.1:{port or parts.port}"
+        name = f"test-{secrets.token_hex(4)}"
+        with Stack.launch(StackSettings(run_id=name, external={"schema_registry": SecretStr(address)})) as stack:
+            assert stack.choose(["schema_registry"])["schema_registry"].provider == "external"
+            if password != "canary-77aa" and not port:
+                assert stack.ensure(["schema_registry"])["schema_registry"].record.provider == "external"
+                continue
+            with pytest.raises(ServiceFailed) as caught:
+                stack.ensure(["schema_registry"])
+            assert f"the server at http://127.0.0.1:{port or parts.port}" in caught.value.fact
+            assert str(password) not in str(caught.value)
 
 
 def test_a_server_of_another_kind(url: str) -> None:

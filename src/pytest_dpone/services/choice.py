@@ -63,6 +63,12 @@ def choose(name: str, around: Surroundings) -> Choice:
     return Choice(name, wanted, "asked for by name", asked=True)
 
 
+def needs(choice: Choice) -> tuple[str, ...]:
+    """The services whose containers must be up before the container that was chosen starts."""
+    image = SERVICES[choice.service].image
+    return image.needs if image is not None and choice.provider == "docker" else ()
+
+
 def needs_docker(name: str, providers: Mapping[str, str], external: frozenset[str]) -> bool:
     """If the choice for `name` rests on what a Docker Engine says."""
     wanted = providers.get(name, "auto")

@@ -21,7 +21,7 @@ from typing import Any
 
 from ..core.secrets import Scrubber
 from ..errors import DponeError, ServiceUnavailable
-from .choice import Choice, Surroundings, choose, needs_docker
+from .choice import Choice, Surroundings, choose, needs, needs_docker
 from .keeper import Spec
 from .kept import Kept, start_keeper, stop_all
 from .lease import OwnedProcess, Owner, remove_tree, write_owner
@@ -186,14 +186,9 @@ class Supervisor:
         around = Surroundings(settings.providers, external, self._docker.result, _has_postgres_binaries)
         for name in pending:
             self._choices[name] = choose(name, around)
-            for needed in self._needs(name):
+            for needed in needs(self._choices[name]):
                 self._choices.setdefault(needed, choose(needed, around))
         return True
-
-    def _needs(self, name: str) -> tuple[str, ...]:
-        """The services whose containers must be up before the container of `name` starts."""
-        image = SERVICES[name].image
-        return image.needs if image is not None and self._choices[name].provider == "docker" else ()
 
     def _ensure(self, names: tuple[str, ...]) -> dict[str, Any] | None:
         lost = [self._choices[name].reason for name in names if self._choices[name].provider is None]
@@ -201,9 +196,9 @@ class Supervisor:
             raise ServiceUnavailable(
                 "\n".join(lost), hint="see above for each service; `pytest-dpone doctor` lists all"
             )
-        everything = tuple(dict.fromkeys(needed for name in names for needed in (*self._needs(name), name)))
+        everything = tuple(dict.fromkeys(needed for name in names for needed in (*needs(self._choices[name]), name)))
         for name in everything:
-            if name not in self._services and all(self._is_up(needed) for needed in self._needs(name)):
+            if name not in self._services and all(self._is_up(needed) for needed in needs(self._choices[name])):
                 self._services[name] = self._start(name)
                 self._note_owner()
         services = {name: self._services[name] for name in everything if name in self._services}
@@ -237,7 +232,7 @@ class Supervisor:
             pull_timeout=self._settings.pull_timeout,
             image=self._settings.images.get(name) or (service.image.reference if service.image else ""),
             url=self._settings.external.get(name, "") if provider == "external" else "",
-            peers={needed: self._services[needed].containers[-1] for needed in self._needs(name)},
+            peers={needed: self._services[needed].containers[-1] for needed in needs(self._choices[name])},
         )
         self._scrub.add(spec.password)
         kept = start_keeper(spec, provider, self._scrub, self._note_owner)
