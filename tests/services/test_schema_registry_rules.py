@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
 import json
+import threading
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ pytest.importorskip("fastavro")
 pytest.importorskip("avro")
 pytest.importorskip("jsoncompat")
 
-from pytest_dpone.services.embedded.schema_registry_http import CONTENT_TYPES, content_type
+from pytest_dpone.services.embedded.schema_registry_http import CONTENT_TYPES, Front, content_type, http_server
 from pytest_dpone.services.embedded.schema_registry_routes import answer
 from pytest_dpone.services.embedded.schema_registry_schemas import RegistryError
 from pytest_dpone.services.embedded.schema_registry_store import LEVELS, Registry
@@ -67,6 +69,11 @@ def test_defaults_docs_and_aliases_make_another_schema(ask: Asked) -> None:
 
 def test_a_full_name_may_be_written_in_two_ways(ask: Asked) -> None:
     assert ask.put(record(A, namespace="n")) == ask.put(record(A, name="n.R"))
+
+
+def test_the_order_of_keys_makes_no_difference(ask: Asked) -> None:
+    turned = {"fields": [{"type": "int", "name": "a"}], "name": "R", "type": "record"}
+    assert ask.put(record(A)) == ask.put({"schema": json.dumps(turned)})
 
 
 def test_what_belongs_to_the_identity(ask: Asked) -> None:
@@ -222,6 +229,8 @@ def test_json_references_are_part_of_the_comparison(ask: Asked) -> None:
         return {**json_schema(properties={"p": {"$ref": "part.json"}}), "references": uses}
 
     ask.put(whole(1))
+    told = {**whole(1), "schema": json.dumps({**json.loads(whole(1)["schema"]), "description": "the same"})}
+    assert ask("POST", "/compatibility/subjects/s/versions", told) == {"is_compatible": True}
     assert ask("POST", "/compatibility/subjects/s/versions", whole(2)) == {"is_compatible": False}
 
 
@@ -359,3 +368,24 @@ def test_paths_that_there_are_not(ask: Asked) -> None:
 )
 def test_the_content_type_of_answers(accept: str, kind: str) -> None:
     assert content_type(accept) == kind
+
+
+def test_one_request_at_a_time_touches_the_registry() -> None:
+    front = Front("u", "p", "1")
+    server = http_server(front, 0)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=0.3)
+    headers = {"Authorization": "Basic dTpw"}
+    try:
+        with front.lock:
+            connection.request("GET", "/subjects", headers=headers)
+            with pytest.raises(TimeoutError):
+                connection.getresponse()
+        connection.close()
+        connection.timeout = 10
+        connection.request("GET", "/subjects", headers=headers)
+        assert connection.getresponse().read() == b"[]"
+    finally:
+        connection.close()
+        server.shutdown()
+        server.server_close()
