@@ -72,8 +72,9 @@ def test_a_full_name_may_be_written_in_two_ways(ask: Asked) -> None:
 
 
 def test_the_order_of_keys_makes_no_difference(ask: Asked) -> None:
-    turned = {"fields": [{"type": "int", "name": "a"}], "name": "R", "type": "record"}
-    assert ask.put(record(A)) == ask.put({"schema": json.dumps(turned)})
+    kind = {"type": "bytes", "logicalType": "decimal", "precision": 4, "scale": 2}
+    turned = {"fields": [{"type": dict(reversed(kind.items())), "name": "a"}], "name": "R", "type": "record"}
+    assert ask.put(record({**A, "type": kind})) == ask.put({"schema": json.dumps(turned)})
 
 
 def test_what_belongs_to_the_identity(ask: Asked) -> None:
