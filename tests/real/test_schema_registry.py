@@ -22,7 +22,8 @@ from pydantic import SecretStr
 
 from pytest_dpone.errors import ServiceFailed
 from pytest_dpone.services import lease
-from pytest_dpone.services.ask import ask, try_out
+from pytest_dpone.services.ask import ask, prove
+from pytest_dpone.services.embedded.schema_registry_http import EMULATED
 from pytest_dpone.services.stack import Stack, StackSettings
 
 pytestmark = pytest.mark.real
@@ -60,6 +61,12 @@ def send(connection: Any, method: str, path: str, body: object = None, **headers
     connection.request(method, path, body=data, headers=given)
     answer = connection.getresponse()
     return answer.status, dict(answer.getheaders()), json.loads(answer.read())
+
+
+def test_it_says_at_any_address_that_it_is_a_stand_in(connection: http.client.HTTPConnection, url: str) -> None:
+    told = send(connection, "GET", "/v1/metadata/version", **login(url))[2]
+    assert (told["product"], told["emulated"]) == ("pytest-dpone", EMULATED)
+    assert send(connection, "GET", "/v1/metadata/version")[0] == 401
 
 
 def test_it_starts_with_a_record_that_says_what_it_is() -> None:
@@ -121,7 +128,7 @@ def test_many_at_once_make_one_version(url: str) -> None:
 
 def test_the_readiness_check_leaves_nothing(connection: http.client.HTTPConnection, url: str) -> None:
     before = send(connection, "GET", "/subjects?deleted=true", **login(url))[2]
-    try_out("schema_registry", url)
+    prove("schema_registry", url)
     assert send(connection, "GET", "/subjects?deleted=true", **login(url))[2] == before
     assert not any("ready" in name for name in before)
 
@@ -133,7 +140,7 @@ def test_a_refusal_shows_no_password(url: str) -> None:
     assert caught.value.fact == "HTTP 401: Unauthorized"
     assert caught.value.hint == "check the user name and the password in the address"
     with pytest.raises(ServiceFailed) as caught:
-        try_out("schema_registry", url.replace(password, "canary-77aa"))
+        prove("schema_registry", url.replace(password, "canary-77aa"))
     assert "canary" not in str(caught.value)
 
 

@@ -34,13 +34,12 @@ def ask(service: str, url: str, *, timeout: float = 5.0) -> Answer:
     return _QUESTIONS[service](url, timeout)
 
 
-def try_out(service: str, url: str, *, timeout: float = 5.0) -> None:
-    """Write to a server that we started ourselves, and read it back, where a question alone proves too little.
-
-    Raises as `ask` does.
-    """
+def prove(service: str, url: str, *, timeout: float = 5.0) -> Answer:
+    """As `ask`, for a server that we have started ourselves: it is written to and read, where that proves more."""
+    answer = ask(service, url, timeout=timeout)
     if service in _TRIALS:
         _TRIALS[service](url, timeout)
+    return answer
 
 
 def _postgres(url: str, timeout: float) -> Answer:

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..errors import ServiceFailed, require
-from .ask import Answer, ask, try_out
+from .ask import prove
 from .choice import DockerLook
 from .keeper import Ready, Spec, Wire, exit_text, run, shield, stay, wait_until
 from .table import SERVICES, Image, Service, fill
@@ -169,14 +169,8 @@ def _await(container: Any, service: Service, spec: Spec) -> Ready:
     port = _published_port(wrapped, _image(service).port)
     login = f"{quote(spec.user, safe='')}:{quote(spec.password, safe='')}"
     url = f"{service.scheme}://{login}@127.0.0.1:{port}" + (f"/{service.database}" if service.database else "")
-
-    def question() -> Answer:
-        answer = ask(service.name, url)
-        try_out(service.name, url)
-        return answer
-
     answer = wait_until(
-        question,
+        lambda: prove(service.name, url),
         timeout=spec.timeout,
         what=f"the container {spec.image}",
         ended=_watch(container),

@@ -9,16 +9,11 @@ from http.server import ThreadingHTTPServer
 from importlib.metadata import version
 from urllib.parse import quote
 
-from ..ask import ask, try_out
+from ..ask import prove
 from ..keeper import Ready, Spec, Wire, run, shield, stay, wait_until
 from ..life import die_with_parent, drop_root
-from .schema_registry_http import Front, http_server
+from .schema_registry_http import EMULATED, Front, http_server
 from .schema_registry_schemas import load_parsers
-
-EMULATED = (
-    "REST API by us: in memory only, no contexts, rules are stored and not run, Protobuf is stored and not checked, "
-    "one user"
-)
 
 
 def keep(spec: Spec, wire: Wire) -> None:
@@ -27,8 +22,7 @@ def keep(spec: Spec, wire: Wire) -> None:
     try:
         user, password = quote(spec.user, safe=""), quote(spec.password, safe="")
         url = f"http://{user}:{password}@127.0.0.1:{server.server_port}"
-        answer = wait_until(lambda: ask("schema_registry", url), timeout=spec.timeout, what="the registry")
-        try_out("schema_registry", url)
+        answer = wait_until(lambda: prove("schema_registry", url), timeout=spec.timeout, what="the registry")
         wire.ready(
             Ready(url=url, product=answer.product, version=answer.version, fidelity="emulated", emulated=EMULATED)
         )

@@ -15,6 +15,10 @@ from .schema_registry_routes import answer
 from .schema_registry_schemas import RegistryError
 from .schema_registry_store import Registry
 
+EMULATED = (
+    "REST API by us: in memory only, no contexts, rules are stored and not run, Protobuf is stored and not checked, "
+    "one user"
+)
 CONTENT_TYPES = (
     "application/vnd.schemaregistry.v1+json",
     "application/vnd.schemaregistry+json",
@@ -83,7 +87,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _answer(self, body: bytes) -> Any:
         if self.path == "/v1/metadata/version" and self.command == "GET":
-            return {"product": "pytest-dpone", "version": self.front.version}
+            return {"product": "pytest-dpone", "version": self.front.version, "emulated": EMULATED}
         kind = self.headers.get("Content-Type", CONTENT_TYPES[0]).partition(";")[0].strip().lower()
         if body and kind not in _ACCEPTED:
             raise RegistryError(415, "HTTP 415 Unsupported Media Type")
