@@ -24,6 +24,8 @@ class Image:
     command: tuple[str, ...] = ()
     user: str = "dpone"
     shm_size: str = "256m"
+    needs: tuple[str, ...] = ()
+    """Services in containers that must be up before, and are reached by their own names as host names."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class Service:
     image: Image | None = None
     variables: tuple[str, ...] = ()
     """Environment variables that hold an address."""
+    below_path: bool = False
+    """If the service may lie below a path of the server in its address."""
     no_provider: str = "not implemented yet"
 
     @property
@@ -111,6 +115,44 @@ _MINIO = Service(
     ),
     variables=("DPONE_MINIO_URL",),
 )
+# Jetty reads its users from a file: it is written inside of the container, from the environment.
+_REGISTRY_START = """
+umask 077
+printf '%s: %s,dpone\\n' "$DPONE_USER" "$DPONE_PASSWORD" > /tmp/dpone.users
+module=org.eclipse.jetty.jaas.spi.PropertyFileLoginModule
+echo "dpone { $module required file=\\"/tmp/dpone.users\\"; };" > /tmp/dpone.jaas
+unset DPONE_USER DPONE_PASSWORD
+exec /etc/confluent/docker/run
+"""
+_SCHEMA_REGISTRY = Service(
+    name="schema_registry",
+    scheme="http",
+    other_schemes=("https",),
+    below_path=True,
+    extra="kafka",
+    embedded="pytest_dpone.services.embedded.schema_registry",
+    embedded_modules=("fastavro", "avro", "jsonschema", "jsoncompat"),
+    embedded_user="dpone",
+    image=Image(
+        reference="confluentinc/cp-schema-registry:7.9.2",
+        port=8081,
+        environment={
+            "SCHEMA_REGISTRY_HOST_NAME": "localhost",
+            "SCHEMA_REGISTRY_LISTENERS": "http://0.0.0.0:8081",
+            "SCHEMA_REGISTRY_KAFKASTORE_BOOTSTRAP_SERVERS": "PLAINTEXT://kafka:19092",
+            "SCHEMA_REGISTRY_KAFKASTORE_TOPIC_REPLICATION_FACTOR": "1",
+            "SCHEMA_REGISTRY_AUTHENTICATION_METHOD": "BASIC",
+            "SCHEMA_REGISTRY_AUTHENTICATION_REALM": "dpone",
+            "SCHEMA_REGISTRY_AUTHENTICATION_ROLES": "dpone",
+            "SCHEMA_REGISTRY_OPTS": "-Djava.security.auth.login.config=/tmp/dpone.jaas",
+            "DPONE_USER": "{user}",
+            "DPONE_PASSWORD": "{password}",
+        },
+        command=("bash", "-c", _REGISTRY_START),
+        needs=("kafka",),
+    ),
+    variables=("DPONE_SCHEMA_REGISTRY_URL",),
+)
 
 SERVICES: Mapping[str, Service] = MappingProxyType(
     {
@@ -121,7 +163,7 @@ SERVICES: Mapping[str, Service] = MappingProxyType(
             _MINIO,
             Service("mssql", no_provider="not implemented yet; SQL Server has nothing embedded"),
             Service("kafka"),
-            Service("schema_registry"),
+            _SCHEMA_REGISTRY,
         )
     }
 )
