@@ -19,7 +19,7 @@ from pydantic import SecretStr
 
 from pytest_dpone.core.model import ServiceRecord
 from pytest_dpone.core.wire import ServiceInfo
-from pytest_dpone.plugin.suite.scratch.schema_registry import client_config
+from pytest_dpone.services.clients.schema_registry import settings as client_config
 from pytest_dpone.services.stack import Stack, StackSettings
 
 confluent = pytest.importorskip("confluent_kafka.schema_registry")
