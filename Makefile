@@ -6,10 +6,10 @@ ROWS ?= 500
 WORKERS ?= 2
 ACTIONLINT ?= v1.7.12
 
-.PHONY: certify test unit real selfcheck cover lint types format bench clean help
+.PHONY: certify test unit real selfcheck cover lint types format bench batteries-registry clean help
 
 help:                ## List the targets
-	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 20
 
 certify: $(VENV)/.run ## Certify the reference engine on services that start here, without Docker
 	$(BIN)/pytest --dpone-profile=local_live --dpone-rows=$(ROWS) -n $(WORKERS)
@@ -27,7 +27,7 @@ selfcheck: $(VENV)/.run ## Break the reference engine in many ways; each break m
 	$(BIN)/pytest --dpone-selfcheck -n $(WORKERS)
 
 cover: $(VENV)/.dev  ## Every branch of core/ is tested
-	$(BIN)/coverage run --branch --source=src/pytest_dpone/core -m pytest -q -p no:cacheprovider tests/core tests/run
+	$(BIN)/coverage run --branch --source=src/pytest_dpone/core -m pytest -q -p no:cacheprovider tests/core tests/run tests/cli tests/evidence -m "not apart"
 	$(BIN)/coverage report --show-missing --fail-under=100
 
 lint: $(VENV)/.dev   ## ruff, import-linter
@@ -44,6 +44,9 @@ format: $(VENV)/.dev ## Format the code
 
 bench: $(VENV)/.dev  ## Print the speeds as ratios measured in one run
 	$(BIN)/python benchmarks/run.py
+
+batteries-registry: $(VENV)/.dev ## Hold our Schema Registry against another one (needs Java 17 and Maven)
+	$(BIN)/python docker/test-images/schema_registry/batteries.py
 
 clean:               ## Remove the virtual environment and what runs left
 	rm -rf $(VENV) test_artifacts .pytest_cache .mypy_cache .ruff_cache .hypothesis

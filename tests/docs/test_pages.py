@@ -33,6 +33,7 @@ from pytest_dpone.core.registry import default_registry
 from pytest_dpone.core.wire import Job, RunFacts
 from pytest_dpone.engines.native import NativeEngine
 from pytest_dpone.plugin.options import TABLE, VARIABLES
+from pytest_dpone.plugin.suite.scratch import LACKS, SUITES
 from pytest_dpone.report.terminal import summary_lines
 from pytest_dpone.run.publication import Identity, Publication
 from pytest_dpone.run.verdict import decide
@@ -65,6 +66,7 @@ NOT_RUN = {
     "pip install 'pytest-dpone[embedded,xdist]'": "the tests have an environment already",
     "pip install 'pytest-dpone[embedded]'": "the tests have an environment already",
     "pytest --dpone-profile=local_live -n 2": "`make certify` does it",
+    "pytest --dpone-profile=real_local -n auto": "docs/release.md goes this way, for a project that needs less",
     "ls test_artifacts/live_certification/matrix": "shows what the run before it left, which `make certify` makes",
     "pytest --dpone-selfcheck -n 2": "`make selfcheck` does it",
     "pytest --dpone-profile=local_live --dpone-services=postgres=embedded,clickhouse=embedded,minio=embedded": (
@@ -111,7 +113,7 @@ def test_every_block_is_of_a_kind_that_is_checked() -> None:
     for block in BLOCKS:
         if block.page == "docs/architecture.md":
             assert block.language == ""
-        elif block.language == "ini":
+        elif block.language in ("ini", "json"):
             assert block.title, where(block)
         else:
             assert block.language in ("console", "python", "yaml"), where(block)
@@ -151,7 +153,7 @@ def test_the_rule_that_leaves_cases_out_does_so() -> None:
     assert any(row.reason == "we have no S3" for row in matrix.excluded)
 
 
-@pytest.mark.parametrize("block", [b for b in BLOCKS if b.title], ids=where)
+@pytest.mark.parametrize("block", [b for b in BLOCKS if b.title and b.page != "docs/release.md"], ids=where)
 def test_a_shown_file_is_the_example(block: object) -> None:
     path = pages.EXAMPLE / block.title  # type: ignore[attr-defined]
     if path.exists():
@@ -204,11 +206,11 @@ def test_what_is_not_run_is_there() -> None:
 
 
 def test_make_targets_exist() -> None:
-    targets = set(re.findall(r"^([a-z]+):", (pages.ROOT / "Makefile").read_text(), re.M))
+    targets = set(re.findall(r"^([a-z-]+):", (pages.ROOT / "Makefile").read_text(), re.M))
     named = {
         word
         for page in PAGES
-        for match in re.findall(r"`?make ((?:[a-z]+ ?)+)`", pages.read(page))
+        for match in re.findall(r"`?make ((?:[a-z-]+ ?)+)`", pages.read(page))
         for word in match.split()
     }
     named |= {c.text.split()[1] for c in pages.all_commands() if c.text.startswith("make ")}
@@ -282,7 +284,7 @@ def test_the_artifacts_page_names_every_field(tmp_path: Path) -> None:
     behavior = json_of(publication.case(record))
     report = json_of(publication.report([record], [tally(record)], decision, excluded=(), matrix_size=1))
     page = "docs/artifacts.md"
-    common = pages.fields(page, "## Fields of both files")
+    common = pages.fields(page, "## Fields of the two matrix files")
     assert pages.fields(page, "## certification_report.json") | common == set(report)
     assert {"case_id", "record"} | common == set(behavior)
     assert pages.fields(page, "`case_id`, and `record`:") == set(behavior["record"])
@@ -319,6 +321,27 @@ def test_reasons_for_not_running_are_told() -> None:
 def test_images_are_those_of_the_services() -> None:
     told = re.findall(r"^\| (\w+) \| `([^`]+)` \|$", pages.read("docs/services.md"), re.M)
     assert dict(told) == {name: row.image.reference for name, row in SERVICES.items() if row.image is not None}
+
+
+def test_the_service_tests_are_told() -> None:
+    text = pages.read("docs/services.md").split("## What the service tests check", 1)[1]
+    rows = [
+        (found[1], *(cell.strip() for cell in found[2].split("|")))
+        for found in re.finditer(r"^\| `(\w+)` \|(.+)\|$", text, re.M)
+    ]
+    services, registry = (
+        {
+            name.removeprefix("test_")
+            for name in vars(importlib.import_module(f"pytest_dpone.plugin.suite.test_{suite}"))
+            if name.startswith("test_")
+        }
+        for suite in SUITES
+    )
+    assert {name for name, cell, _ in rows if cell} == services
+    assert {name for name, _, cell in rows if cell and not cell.startswith("– ")} == registry
+    lacking = {name: cell.removeprefix("– ").rstrip(".") for name, _, cell in rows if cell.startswith("– ")}
+    assert {name: cell[0].lower() + cell[1:] for name, cell in lacking.items()} == LACKS["schema_registry"]
+    assert services - registry == set(lacking)
 
 
 def test_the_commands_page_has_every_command() -> None:

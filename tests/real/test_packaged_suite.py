@@ -14,9 +14,9 @@ pytestmark = pytest.mark.real
 PROVIDERS = "--dpone-services=postgres=embedded,clickhouse=embedded,minio=embedded"
 
 
-def run(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(directory: Path, *arguments: str, services: str = PROVIDERS) -> subprocess.CompletedProcess[str]:
     (directory / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
-    command = [sys.executable, "-m", "pytest", "-p", "no:hypothesispytest", PROVIDERS, *arguments]
+    command = [sys.executable, "-m", "pytest", "-p", "no:hypothesispytest", services, *arguments]
     return subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False, timeout=300)
 
 
@@ -28,6 +28,20 @@ def test_the_service_tests_pass_on_all_three_services(tmp_path: Path) -> None:
     assert "PASSED (reduced scope: 2 of 2 selected cases (of 216 planned) passed)" in done.stdout
     for service in ("postgres: PostgreSQL", "clickhouse: ClickHouse", "minio: "):
         assert f"\n{service}" in done.stdout
+
+
+def test_the_service_tests_of_a_registry_pass(tmp_path: Path) -> None:
+    # No case moves Kafka's messages yet; the registry's own tests are planned with the family all the same.
+    pairs = ("--dpone-source=postgres", "--dpone-sink=postgres,kafka", "--dpone-strategy=full_refresh")
+    providers = "--dpone-services=postgres=embedded,schema_registry=embedded,kafka=external"
+    done = run(tmp_path, "--dpone-profile=local_live", *pairs, "--dpone-rows=50", "-v", services=providers)
+    assert done.returncode == 0, done.stdout
+    lines = [line for line in done.stdout.splitlines() if line.startswith("dpone/test_registry.py::")]
+    assert len(lines) == 7
+    assert all(" PASSED " in line for line in lines), lines
+    alone = run(tmp_path, "--dpone-profile=local_live", *pairs[:1], "--dpone-sink=postgres", "--co", "-q")
+    assert "test_services.py" in alone.stdout
+    assert "test_registry.py" not in alone.stdout
 
 
 def test_one_case_shows_its_acts_and_leaves_its_record(tmp_path: Path) -> None:

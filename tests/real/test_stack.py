@@ -27,7 +27,7 @@ from pytest_dpone.services.stack import Stack, StackSettings
 
 pytestmark = pytest.mark.real
 
-ALL = ("postgres", "clickhouse", "minio")
+ALL = ("postgres", "clickhouse", "minio", "schema_registry")
 CONTROLLER = """
 import json, sys
 from pytest_dpone.services.stack import Stack, StackSettings
@@ -106,7 +106,7 @@ def eventually(true: object, *, seconds: float = 10.0) -> bool:
     return False
 
 
-def test_all_three_are_ready_within_five_seconds(stack: Stack) -> None:
+def test_all_are_ready_within_five_seconds(stack: Stack) -> None:
     started = time.monotonic()
     services = stack.ensure(ALL)
     elapsed = time.monotonic() - started
@@ -115,6 +115,7 @@ def test_all_three_are_ready_within_five_seconds(stack: Stack) -> None:
         "postgres": "real",
         "clickhouse": "engine",
         "minio": "emulated",
+        "schema_registry": "emulated",
     }
     for name, info in services.items():
         answer = ask(name, info.url.get_secret_value())
@@ -172,7 +173,7 @@ def test_no_stand_in_runs_as_root(stack: Stack) -> None:
         if "embedded.postgres" not in command:  # that one only starts the server, which is in the list too
             assert "Uid:\t65534\t65534\t65534\t65534" in status, command
             assert "Groups:\t \n" in status, command
-    assert len(users) == 4
+    assert len(users) == 5
 
 
 def test_secrets_are_on_no_command_line_and_in_no_log(stack: Stack) -> None:

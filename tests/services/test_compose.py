@@ -260,7 +260,9 @@ def test_a_stack_by_hand_is_served_and_no_command_is_given(
     mine = Container("mine", "postgres", file=file)
     served: list[Any] = []
     monkeypatch.setattr(compose, "client_of", lambda *, timeout: Client(mine))
-    monkeypatch.setattr(compose, "_serve", lambda container, spec, wire: served.append(container))
+    monkeypatch.setattr(
+        compose, "_serve", lambda container, spec, wire, *, question: served.append((container, question))
+    )
 
     def never(*_: str) -> Any:
         raise AssertionError("no command may be given")
@@ -268,7 +270,7 @@ def test_a_stack_by_hand_is_served_and_no_command_is_given(
     asked = RunProject("r", file, {}, learn=lambda _: None).serve(("postgres",))
     spec = Spec("postgres", "r", str(tmp_path), str(tmp_path / "log"), "u", "p", 1.0, compose=asked)
     compose.keep(Spec.from_json(spec.to_json()), None, executor=never)  # type: ignore[arg-type]
-    assert served == [mine]
+    assert served == [(mine, compose.ask)]
     assert list(tmp_path.glob("compose.*")) == []
 
 
@@ -303,8 +305,8 @@ def test_what_dead_owners_had_by_compose_is_removed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("labels", "expected"),
     [
-        (None, {"fidelity": "real"}),
-        ({"dev.pytest-dpone.product": "x"}, {"fidelity": "real"}),
+        (None, {}),
+        ({"dev.pytest-dpone.product": "x"}, {}),
         (
             {"dev.pytest-dpone.fidelity": "engine", "dev.pytest-dpone.emulated": "HTTP"},
             {"fidelity": "engine", "emulated": "HTTP"},

@@ -65,6 +65,9 @@ class FakeConnection:
     def __exit__(self, *_: object) -> None:
         self.texts.append("-- closed")
 
+    def close(self) -> None:
+        self.texts.append("-- closed")
+
     def cursor(self) -> FakeCursor:
         return FakeCursor(self.texts, self.answers)
 
@@ -145,7 +148,11 @@ def test_names_are_quoted_for_good() -> None:
 
 
 def test_the_whole_text_is_tsql(server: FakeConnection) -> None:
-    server.answers = {"sys.tables": [("live",), ("state",)], "[state] FROM": [("x",)], "ProductVersion": [("16.0.1",)]}
+    server.answers = {
+        "sys.objects": [("live", "U "), ("seen", "V ")],
+        "[state] FROM": [("x",)],
+        "ProductVersion": [("16.0.1",)],
+    }
     with scratch(server) as place:
         assert place.version() == "16.0.1"
         place.put("live", sample("mssql"))
@@ -160,8 +167,8 @@ def test_the_whole_text_is_tsql(server: FakeConnection) -> None:
     assert server.texts[0] == "SELECT name FROM sys.schemas WHERE name = N'dpone-svc-x'"
     assert server.texts[1] == "CREATE SCHEMA [dpone-svc-x]"
     assert server.texts[-4:] == [
-        "DROP TABLE [dpone-svc-x].[live]",
-        "DROP TABLE [dpone-svc-x].[state]",
+        "DROP VIEW IF EXISTS [dpone-svc-x].[seen]",
+        "DROP TABLE IF EXISTS [dpone-svc-x].[live]",
         "DROP SCHEMA [dpone-svc-x]",
         "-- closed",
     ]

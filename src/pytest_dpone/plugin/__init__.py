@@ -14,6 +14,7 @@ from .fixtures import (
     dpone_engine,
     dpone_minio,
     dpone_postgres,
+    dpone_schema_registry,
     dpone_settings,
     dpone_stack,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "dpone_engine",
     "dpone_minio",
     "dpone_postgres",
+    "dpone_schema_registry",
     "dpone_settings",
     "dpone_stack",
 ]

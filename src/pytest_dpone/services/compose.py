@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ServiceFailed
-from .ask import ask
+from .ask import Answer, ask, prove
 from .docker import client_of, digest_of, fidelity_of, print_log, published_port, url_of, watch
 from .keeper import Ready, Spec, Wire, shield, stay, wait_until
 from .project import (
@@ -47,7 +47,7 @@ def keep(spec: Spec, wire: Wire, *, executor: MakeExecutor) -> None:
     client = client_of(timeout=60)
     project = Project(**spec.compose)
     if (container := by_hand(client, project.file).get(spec.service)) is not None:
-        _serve(container, spec, wire)
+        _serve(container, spec, wire, question=ask)  # nothing is written to what is not ours
         return
     os.environ.update(project.environment)
     execute = executor(compose_command(), project.file, project.name)
@@ -55,7 +55,7 @@ def keep(spec: Spec, wire: Wire, *, executor: MakeExecutor) -> None:
     with _membership(Path(spec.log).parent) as members:
         try:
             container = _started(client, project, spec.service, execute, members)
-            _serve(container, spec, wire)
+            _serve(container, spec, wire, question=prove)
         finally:
             shield()
             _end_commands()
@@ -134,7 +134,7 @@ def _up(execute: Execute, services: tuple[str, ...]) -> None:
             return
 
 
-def _serve(container: Any, spec: Spec, wire: Wire) -> None:
+def _serve(container: Any, spec: Spec, wire: Wire, *, question: Callable[[str, str], Answer]) -> None:
     """Tell that the service is there, as soon as it answers, and stay until its container ends."""
     service = SERVICES[spec.service]
     image = service.image
@@ -145,7 +145,7 @@ def _serve(container: Any, spec: Spec, wire: Wire) -> None:
         url = url_of(service, port=port, **login)
         ended = watch(container)
         answer = wait_until(
-            lambda: ask(service.name, url), timeout=spec.timeout, what=f"the service {service.name}", ended=ended
+            lambda: question(service.name, url), timeout=spec.timeout, what=f"the service {service.name}", ended=ended
         )
         reference = str(container.attrs["Config"]["Image"])
         ready = Ready(url, answer.product, answer.version, "real", image=reference, digest=digest_of(container.image))

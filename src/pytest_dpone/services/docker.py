@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
-from ..errors import DponeError, ServiceFailed, require
-from .ask import ask
+from ..errors import ServiceFailed, require
+from .ask import prove
 from .choice import DockerLook
 from .keeper import Ready, Spec, Wire, exit_text, run, shield, stay, wait_until
 from .table import SERVICES, Image, Service, fill
@@ -37,12 +38,12 @@ def keep(spec: Spec, wire: Wire) -> None:
     service = SERVICES[spec.service]
     client = client_of(timeout=60)
     image = _have_image(client, spec.image)
-    container = _container(service, spec)
     # Its name is recorded before it exists, so that it can be found at whatever moment we are killed.
     name = f"dpone-{spec.run_id}-{spec.service}-{os.urandom(4).hex()}".lower()
-    container.with_name(name)
+    container = _container(service, spec, name)
     wire.owns_container(name)
     try:
+        _make_network(client, name, spec)
         _start(container, spec.image)
         ready = _await(container, service, spec)
         wire.ready(replace(ready, image=spec.image, digest=digest_of(image), **fidelity_of(image)))
@@ -75,30 +76,18 @@ def look(images: Mapping[str, str], *, others: Mapping[str, str] = _NONE, compos
         reasons = pool.map(lambda reference: _against_image(client, reference), images.values())
         found = dict(zip(images, reasons, strict=True))
         seen = DockerLook(engine=engine, error="", images=found, memory=memory)
-        return look_at_compose(client, seen, compose_file, others) if compose_file else seen
+        if not compose_file:
+            return seen
+        from .project import look_at_file
 
-
-def look_at_compose(client: Any, seen: DockerLook, file: str, others: Mapping[str, str]) -> DockerLook:
-    """`seen` with what there is to say about the compose file."""
-    from .project import by_hand, compose_command, compose_name, image_variables, images_of
-
-    try:
-        up = by_hand(client, file)
-        if not (command := compose_command()):
-            composed = dict.fromkeys(up, "")
-            error = "" if up else "neither `docker compose` nor `docker-compose` is here"
-            return replace(seen, compose_error=error, composed=composed)
-        images = images_of(command, file, image_variables(others))
-    except (DponeError, OSError, subprocess.SubprocessError) as error:
-        return replace(seen, compose_error=error.fact if isinstance(error, DponeError) else _short(error))
-    named = {name: images[compose_name(name)] for name in SERVICES if compose_name(name) in images}
-    with ThreadPoolExecutor(max(1, len(named))) as pool:
-        reasons = dict(zip(named, pool.map(lambda image: _against_image(client, image), named.values()), strict=True))
-    return replace(seen, compose_error="", composed=reasons | dict.fromkeys(up, ""))
+        return look_at_file(client, seen, compose_file, others, partial(_against_image, client))
 
 
 def remove_containers(names: Sequence[str], run_id: str) -> None:
-    """Remove containers by id or name, with their volumes, if they carry the run's label; missing ones are fine."""
+    """Remove containers by id or name, with their volumes, if they carry the run's label; missing ones are fine.
+
+    A network of the container's name goes with it.
+    """
     docker: Any = require("docker", extra="docker")
     client = client_of(timeout=30)
     for name in names:
@@ -111,6 +100,35 @@ def remove_containers(names: Sequence[str], run_id: str) -> None:
         except docker.errors.APIError as error:
             if error.status_code != 409:  # somebody else is removing it at this moment
                 raise
+        _remove_network(client, name, run_id)
+
+
+def _make_network(client: Any, name: str, spec: Spec) -> None:
+    """A network of the container's own name, on which it reaches its peers by the names of their services."""
+    if not spec.peers:
+        return
+    network = client.networks.create(name, labels={RUN_LABEL: spec.run_id, SERVICE_LABEL: spec.service})
+    for service, container in spec.peers.items():
+        network.connect(container, aliases=[service])
+
+
+def _remove_network(client: Any, name: str, run_id: str) -> None:
+    docker: Any = require("docker", extra="docker")
+    for last in (False, False, False, True):
+        try:
+            network = client.networks.get(name)
+            if network.attrs.get("Labels", {}).get(RUN_LABEL) != run_id:
+                return
+            for container in network.attrs.get("Containers") or {}:
+                with contextlib.suppress(docker.errors.APIError):  # it is being removed itself
+                    network.disconnect(container, force=True)
+            network.remove()
+        except docker.errors.NotFound:
+            return
+        except docker.errors.APIError:
+            if last:
+                raise
+            time.sleep(0.2)  # a peer is leaving at this moment
 
 
 def client_of(*, timeout: int) -> Any:
@@ -134,18 +152,20 @@ def _have_image(client: Any, reference: str) -> Any:
         ) from None
 
 
-def _container(service: Service, spec: Spec) -> Any:
+def _container(service: Service, spec: Spec, name: str) -> Any:
     os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"  # we remove our containers ourselves, and pull nothing for that
     core: Any = require("testcontainers.core.container", extra="docker")
     image = _image(service)
     values = {"user": spec.user, "password": spec.password, "database": service.database}
     container = core.DockerContainer(spec.image)
+    container.with_name(name)
     container.with_envs(**{name: fill(value, values) for name, value in image.environment.items()})
     container.with_kwargs(
         labels={RUN_LABEL: spec.run_id, SERVICE_LABEL: spec.service},
         shm_size=image.shm_size,
         restart_policy={"Name": "no"},
         **({"mem_limit": image.memory} if image.memory else {}),
+        **({"network": name} if spec.peers else {}),
     )
     if image.command:
         container.with_command(list(image.command))
@@ -169,7 +189,7 @@ def _await(container: Any, service: Service, spec: Spec) -> Ready:
     port = published_port(wrapped, _image(service).port)
     url = url_of(service, user=spec.user, password=spec.password, port=port)
     answer = wait_until(
-        lambda: ask(service.name, url),
+        lambda: prove(service.name, url),
         timeout=spec.timeout,
         what=f"the container {spec.image}",
         ended=watch(wrapped),
@@ -243,11 +263,11 @@ def digest_of(image: Any) -> str:
 
 
 def fidelity_of(image: Any) -> dict[str, str]:
-    """What a stand-in's image says of itself by its labels; any other image is the vendor's."""
+    """What a stand-in's image says of itself by its labels; nothing for any other image."""
     labels = image.attrs.get("Config", {}).get("Labels") or {}
     product = {"product": labels[PRODUCT_LABEL]} if PRODUCT_LABEL in labels else {}
     if (fidelity := labels.get(FIDELITY_LABEL, "real")) == "real":
-        return {"fidelity": "real"}
+        return {}
     told = fidelity if fidelity in ("engine", "emulated") else "emulated"
     emulated = labels.get(EMULATED_LABEL) or "everything, since its image does not say what"
     return {"fidelity": told, "emulated": emulated, **product}

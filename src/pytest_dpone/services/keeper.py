@@ -47,6 +47,8 @@ class Spec:
     image: str = ""
     url: str = ""
     """The address, for the external provider only."""
+    peers: Mapping[str, str] = field(default_factory=dict)
+    """Service → name of its container: what the container must reach by the service's name."""
     compose: Mapping[str, Any] = field(default_factory=dict)
     """A `project.Project` as a mapping, for the compose provider only."""
 

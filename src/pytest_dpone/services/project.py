@@ -8,11 +8,13 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import ServiceFailed, UsageError
+from ..errors import DponeError, ServiceFailed, UsageError
+from .choice import DockerLook
 from .life import new_password
 from .table import SERVICES, Image
 
@@ -132,6 +134,26 @@ def images_of(command: str, file: str, environment: Mapping[str, str]) -> dict[s
         elif part == "services" and (image := re.fullmatch(r"    image: (\S+)", line)):
             found[name] = image[1].strip("'\"")
     return found
+
+
+def look_at_file(
+    client: Any, seen: DockerLook, file: str, others: Mapping[str, str], against: Callable[[str], str]
+) -> DockerLook:
+    """`seen` with what there is to say about the compose file; `against` says of an image why it can't be had."""
+    try:
+        up = by_hand(client, file)
+        if not (command := compose_command()):
+            error = "" if up else "neither `docker compose` nor `docker-compose` is here"
+            return replace(seen, compose_error=error, composed=dict.fromkeys(up, ""))
+        images = images_of(command, file, image_variables(others))
+    except DponeError as error:
+        return replace(seen, compose_error=error.fact)
+    except (OSError, subprocess.SubprocessError) as error:
+        return replace(seen, compose_error=f"Docker Compose can't be asked: {error}"[:300])
+    named = {name: images[compose_name(name)] for name in SERVICES if compose_name(name) in images}
+    with ThreadPoolExecutor(max(1, len(named))) as pool:
+        reasons = dict(zip(named, pool.map(against, named.values()), strict=True))
+    return replace(seen, compose_error="", composed=reasons | dict.fromkeys(up, ""))
 
 
 def by_hand(client: Any, file: str) -> dict[str, Any]:

@@ -188,6 +188,11 @@ class Stack:
         )
 
 
+def reap_dead_runs() -> list[str]:
+    """Remove processes, containers and directories whose owners are dead; gives the ids of their runs."""
+    return lease.reap(lease.base_directory(), remove_containers=_remove_containers, remove_projects=_remove_projects)
+
+
 def external_from_environ(environ: Mapping[str, str]) -> dict[str, SecretStr]:
     """Addresses of services that somebody else runs, from `DPONE_<SERVICE>_URL`.
 
@@ -226,7 +231,7 @@ def _check_address(name: str, url: str) -> None:
     if not good:
         # The address may hold a password, so it is not shown.
         raise UsageError(f"the address of {name} can't be read", hint=f"its form is {form}")
-    if parts.path.strip("/") and not service.database:
+    if parts.path.strip("/") and not service.database and not service.below_path:
         raise UsageError(
             f"the address of {name} names a database or bucket",
             hint=f"leave it out, a run makes its own: the form is {form}",

@@ -20,7 +20,7 @@ from typing import Any
 
 from ..core.secrets import Scrubber
 from ..errors import DponeError, ServiceUnavailable
-from .choice import Choice, Surroundings, choose, needs_docker
+from .choice import Choice, Surroundings, choose, needs, needs_docker
 from .keeper import Spec
 from .kept import Kept, start_keeper, stop_all
 from .lease import OwnedProcess, Owner, remove_tree, write_owner
@@ -43,7 +43,7 @@ class Settings:
     external: dict[str, str] = field(repr=False)
     start_timeout: float
     pull_timeout: float
-    compose_file: str
+    compose_file: str = ""
 
 
 @dataclass(eq=False)
@@ -191,6 +191,8 @@ class Supervisor:
         around = Surroundings(settings.providers, external, self._docker.result, _has_postgres_binaries)
         for name in pending:
             self._choices[name] = choose(name, around)
+            for needed in needs(self._choices[name]):
+                self._choices.setdefault(needed, choose(needed, around))
         return True
 
     def _ensure(self, names: tuple[str, ...]) -> dict[str, Any] | None:
@@ -199,17 +201,23 @@ class Supervisor:
             raise ServiceUnavailable(
                 "\n".join(lost), hint="see above for each service; `pytest-dpone doctor` lists all"
             )
-        new = tuple(name for name in names if name not in self._services)
+        everything = tuple(dict.fromkeys(needed for name in names for needed in (*needs(self._choices[name]), name)))
+        new = tuple(name for name in everything if name not in self._services)
         for name in new:
-            self._services[name] = self._start(name, together=new)
-            self._note_owner()
-        services = [self._services[name] for name in names]
-        for service in services:
+            if all(self._is_up(needed) for needed in needs(self._choices[name])):
+                self._services[name] = self._start(name, together=new)
+                self._note_owner()
+        services = {name: self._services[name] for name in everything if name in self._services}
+        for service in services.values():
             if service.error is not None:
                 raise service.error
-        if any(service.info is None for service in services):
+        if any(name not in services or services[name].info is None for name in names):
             return None
-        return {service.name: service.info for service in services}
+        return {name: services[name].info for name in names}
+
+    def _is_up(self, name: str) -> bool:
+        service = self._services[name]
+        return service.info is not None and service.error is None
 
     def _start(self, name: str, *, together: tuple[str, ...]) -> Kept:
         provider = self._choices[name].provider
@@ -231,6 +239,7 @@ class Supervisor:
             image=self._settings.images.get(name) or (service.image.reference if service.image else ""),
             url=self._settings.external.get(name, "") if provider == "external" else "",
             compose=self._project.serve(self._composed(together)) if provider == "compose" else {},
+            peers={needed: self._services[needed].containers[-1] for needed in needs(self._choices[name])},
         )
         self._scrub.add(spec.password)
         kept = start_keeper(spec, provider, self._scrub, self._note_owner)

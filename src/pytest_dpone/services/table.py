@@ -28,6 +28,8 @@ class Image:
     """The most that the container may use, e.g. `3g`; empty: no limit."""
     needs_memory: int = 0
     """Bytes that the engine's machine must have, or the server refuses to start."""
+    needs: tuple[str, ...] = ()
+    """Services in containers that must be up before, and are reached by their own names as host names."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class Service:
     log_hints: tuple[tuple[str, str], ...] = ()
     """What a text in the log of a failed start means: (text, what to do)."""
     no_embedded: str = "not implemented yet"
+    below_path: bool = False
+    """If the service may lie below a path of the server in its address."""
     no_provider: str = "not implemented yet"
 
     @property
@@ -147,6 +151,44 @@ _MSSQL = Service(
     ),
     no_embedded="SQL Server needs a Docker Engine that has or can pull its image, or an address in DPONE_MSSQL_URL",
 )
+# Jetty reads its users from a file: it is written inside of the container, from the environment.
+_REGISTRY_START = """
+umask 077
+printf '%s: %s,dpone\\n' "$DPONE_USER" "$DPONE_PASSWORD" > /tmp/dpone.users
+module=org.eclipse.jetty.jaas.spi.PropertyFileLoginModule
+echo "dpone { $module required file=\\"/tmp/dpone.users\\"; };" > /tmp/dpone.jaas
+unset DPONE_USER DPONE_PASSWORD
+exec /etc/confluent/docker/run
+"""
+_SCHEMA_REGISTRY = Service(
+    name="schema_registry",
+    scheme="http",
+    other_schemes=("https",),
+    below_path=True,
+    extra="kafka",
+    embedded="pytest_dpone.services.embedded.schema_registry",
+    embedded_modules=("fastavro", "avro", "jsonschema", "jsoncompat"),
+    embedded_user="dpone",
+    image=Image(
+        reference="confluentinc/cp-schema-registry:7.9.2",
+        port=8081,
+        environment={
+            "SCHEMA_REGISTRY_HOST_NAME": "localhost",
+            "SCHEMA_REGISTRY_LISTENERS": "http://0.0.0.0:8081",
+            "SCHEMA_REGISTRY_KAFKASTORE_BOOTSTRAP_SERVERS": "PLAINTEXT://kafka:19092",
+            "SCHEMA_REGISTRY_KAFKASTORE_TOPIC_REPLICATION_FACTOR": "1",
+            "SCHEMA_REGISTRY_AUTHENTICATION_METHOD": "BASIC",
+            "SCHEMA_REGISTRY_AUTHENTICATION_REALM": "dpone",
+            "SCHEMA_REGISTRY_AUTHENTICATION_ROLES": "dpone",
+            "SCHEMA_REGISTRY_OPTS": "-Djava.security.auth.login.config=/tmp/dpone.jaas",
+            "DPONE_USER": "{user}",
+            "DPONE_PASSWORD": "{password}",
+        },
+        command=("bash", "-c", _REGISTRY_START),
+        needs=("kafka",),
+    ),
+    variables=("DPONE_SCHEMA_REGISTRY_URL",),
+)
 
 SERVICES: Mapping[str, Service] = MappingProxyType(
     {
@@ -157,7 +199,7 @@ SERVICES: Mapping[str, Service] = MappingProxyType(
             _MINIO,
             _MSSQL,
             Service("kafka"),
-            Service("schema_registry"),
+            _SCHEMA_REGISTRY,
         )
     }
 )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Protocol
+from types import MappingProxyType
+from typing import Any, Protocol
 
 import pyarrow as pa
 
 from ....core.wire import ServiceInfo
+from ....services.clients import clients_of
 
 
 class Scratch(Protocol):
@@ -62,6 +64,23 @@ def open_scratch(service: str) -> Opener:
 
 
 TESTED = ("postgres", "mssql", "clickhouse", "minio")
+"""The services that hold tables: what `test_services.py` checks."""
+
+SUITES: Mapping[str, tuple[str, ...]] = MappingProxyType({"services": TESTED, "registry": ("schema_registry",)})
+"""Module of service tests → services that it checks. What a service can't have by its nature is tested nowhere."""
+
+LACKS: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "schema_registry": MappingProxyType(
+            {
+                "staging": "a version is there at once, and no subject can take the place of another",
+                "state": "it keeps schemas only",
+                "abandoned_write": "a schema is registered by one request; one that is refused is checked instead",
+            }
+        )
+    }
+)
+"""Service → test of `test_services.py` that does not apply to it, and why."""
 
 SAMPLE = pa.table(
     {
@@ -86,6 +105,22 @@ SAMPLE = pa.table(
     }
 )
 """Edge values that every tested service can hold."""
+
+
+@contextmanager
+def namespace(info: ServiceInfo, name: str) -> Iterator[Any]:
+    """A client of the service, and the namespace `name` in it; who creates the namespace drops it."""
+    clients = clients_of(info.record.name)
+    client = clients.connect(info.url.get_secret_value())
+    try:
+        created = clients.create(client, name)
+        try:
+            yield client
+        finally:
+            if created:
+                clients.drop(client, name)
+    finally:
+        clients.close(client)
 
 
 def sample(service: str) -> pa.Table:

@@ -15,8 +15,8 @@ from typing import Any
 import pyarrow as pa
 
 from ....core.wire import ServiceInfo
-from ....services.mssql import VERSION, login, quoted
-from . import SAMPLE
+from ....services.mssql import VERSION, quoted
+from . import SAMPLE, namespace
 
 _TYPES = {
     pa.int64(): "bigint",
@@ -167,31 +167,5 @@ def _read(row: Sequence[Any]) -> dict[str, object]:
 @contextmanager
 def open_scratch(info: ServiceInfo, name: str) -> Iterator[MssqlScratch]:
     """A connection to the schema `name`, which is created if it is not there; who creates it drops it."""
-    import pymssql
-
-    with pymssql.connect(**login(info.url.get_secret_value(), timeout=10)) as connection:
-        scratch = MssqlScratch(connection, name)
-        there = bool(_column(connection, "SELECT name FROM sys.schemas WHERE name = %s", name))
-        if not there:
-            execute(connection, f"CREATE SCHEMA {quoted(name)}")
-        try:
-            yield scratch
-        finally:
-            if not there:
-                _drop(connection, name)
-
-
-_TABLES = "SELECT name FROM sys.tables WHERE schema_id = SCHEMA_ID(%s)"
-
-
-def _drop(connection: Any, name: str) -> None:
-    execute(connection, _ROLLBACK)
-    for table in _column(connection, _TABLES, name):
-        execute(connection, f"DROP TABLE {quoted(name, table)}")
-    execute(connection, f"DROP SCHEMA {quoted(name)}")
-
-
-def _column(connection: Any, query: str, argument: str) -> list[str]:
-    with connection.cursor() as cursor:
-        cursor.execute(query, (argument,))
-        return [str(row[0]) for row in cursor.fetchall()]
+    with namespace(info, name) as connection:
+        yield MssqlScratch(connection, name)
