@@ -55,6 +55,12 @@ def dpone_clickhouse(request: pytest.FixtureRequest) -> ServiceInfo:
 
 
 @pytest.fixture(scope="session")
+def dpone_kafka(request: pytest.FixtureRequest) -> ServiceInfo:
+    """A running Kafka: its address and what it is. Skips if none can be had."""
+    return running_service(request, "kafka")
+
+
+@pytest.fixture(scope="session")
 def dpone_minio(request: pytest.FixtureRequest) -> ServiceInfo:
     """A running S3: its address and what it is. Skips if none can be had."""
     return running_service(request, "minio")

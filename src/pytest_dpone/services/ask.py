@@ -33,6 +33,16 @@ def ask(service: str, url: str, *, timeout: float = 5.0) -> Answer:
     return _QUESTIONS[service](url, timeout)
 
 
+def prove(service: str, url: str, *, timeout: float = 5.0) -> Answer:
+    """As `ask`, for a server that we have started ourselves: it may be used for a moment, too."""
+    answer = ask(service, url, timeout=timeout)
+    if service == "kafka":
+        from .kafka_ask import prove_kafka
+
+        prove_kafka(url, timeout)
+    return answer
+
+
 def _postgres(url: str, timeout: float) -> Answer:
     psycopg: Any = require("psycopg", extra="postgres")
     try:
@@ -71,10 +81,17 @@ def _minio(url: str, timeout: float) -> Answer:
     return Answer(product, version or "unknown")
 
 
+def _kafka(url: str, timeout: float) -> Answer:
+    from .kafka_ask import ask_kafka
+
+    return Answer(*ask_kafka(url, timeout))
+
+
 _QUESTIONS: Mapping[str, Callable[[str, float], Answer]] = {
     "postgres": _postgres,
     "clickhouse": _clickhouse,
     "minio": _minio,
+    "kafka": _kafka,
 }
 
 

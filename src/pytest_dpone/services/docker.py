@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..errors import ServiceFailed, require
-from .ask import ask
+from .ask import prove
 from .choice import DockerLook
 from .keeper import Ready, Spec, Wire, exit_text, run, shield, stay, wait_until
 from .table import SERVICES, Image, Service, fill
@@ -23,6 +24,7 @@ SERVICE_LABEL = "dev.pytest-dpone.service"
 _LOOK_TIMEOUT = 5
 """Seconds for each question to the engine during the look; asking a registry is one."""
 _ALIVE_EVERY = 1.0
+_PORT_ATTEMPTS = 5
 
 
 def keep(spec: Spec, wire: Wire) -> None:
@@ -30,13 +32,11 @@ def keep(spec: Spec, wire: Wire) -> None:
     service = SERVICES[spec.service]
     client = _client(timeout=60)
     image = _have_image(client, spec.image)
-    container = _container(service, spec)
     # Its name is recorded before it exists, so that it can be found at whatever moment we are killed.
     name = f"dpone-{spec.run_id}-{spec.service}-{os.urandom(4).hex()}".lower()
-    container.with_name(name)
     wire.owns_container(name)
     try:
-        _start(container, spec.image)
+        container = _started(service, spec, name)
         ready = _await(container, service, spec)
         wire.ready(replace(ready, image=spec.image, digest=_digest(image)))
         end = stay(ended=_watch(container))
@@ -100,11 +100,28 @@ def _have_image(client: Any, reference: str) -> Any:
         ) from None
 
 
-def _container(service: Service, spec: Spec) -> Any:
+def _started(service: Service, spec: Spec, name: str) -> Any:
+    """A started container. A port that was chosen beforehand may be taken by somebody else meanwhile: then another."""
+    for attempt in range(_PORT_ATTEMPTS):
+        container = _container(service, spec, _free_port() if _image(service).advertised else None)
+        container.with_name(name)
+        try:
+            _start(container, spec.image)
+            break
+        except ServiceFailed as error:
+            taken = any(words in error.fact for words in ("already allocated", "already in use"))
+            if not (_image(service).advertised and taken) or attempt + 1 == _PORT_ATTEMPTS:
+                raise
+            remove_containers([name], spec.run_id)
+    return container
+
+
+def _container(service: Service, spec: Spec, port: int | None) -> Any:
     os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"  # we remove our containers ourselves, and pull nothing for that
     core: Any = require("testcontainers.core.container", extra="docker")
     image = _image(service)
     values = {"user": spec.user, "password": spec.password, "database": service.database}
+    values["port"] = str(port or "")
     container = core.DockerContainer(spec.image)
     container.with_envs(**{name: fill(value, values) for name, value in image.environment.items()})
     container.with_kwargs(
@@ -114,7 +131,7 @@ def _container(service: Service, spec: Spec) -> Any:
     )
     if image.command:
         container.with_command(list(image.command))
-    container.ports[f"{image.port}/tcp"] = ("127.0.0.1", None)
+    container.ports[f"{image.port}/tcp"] = ("127.0.0.1", port)
     return container
 
 
@@ -135,7 +152,7 @@ def _await(container: Any, service: Service, spec: Spec) -> Ready:
     login = f"{quote(spec.user, safe='')}:{quote(spec.password, safe='')}"
     url = f"{service.scheme}://{login}@127.0.0.1:{port}" + (f"/{service.database}" if service.database else "")
     answer = wait_until(
-        lambda: ask(service.name, url),
+        lambda: prove(service.name, url),
         timeout=spec.timeout,
         what=f"the container {spec.image}",
         ended=_watch(container),
@@ -207,6 +224,12 @@ def _against_image(client: Any, reference: str) -> str:
         return ""
     except Exception as error:
         return f"the image {reference} is not here and can't be pulled: {_short(error)}"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _is_local(base_url: str) -> bool:
