@@ -70,7 +70,7 @@ def test_create_with_the_brokers_defaults(kafka: Kafka) -> None:
     topic = unique("battery")
     kafka.admin.create_topics([admin_api.NewTopic(topic, -1, -1)])[topic].result(WAIT)
     kafka.topics.append(topic)
-    assert len(kafka.admin.list_topics(topic, timeout=WAIT).topics[topic].partitions) == 1
+    wait_for(lambda: len(kafka.admin.list_topics(topic, timeout=WAIT).topics[topic].partitions) == 1)
 
 
 def test_validate_only_creates_nothing(kafka: Kafka) -> None:

@@ -169,8 +169,7 @@ class Partition:
             if (first, last) == (batch.sequence, batch.last_sequence):
                 return Code.NONE, offset
         if batch.sequence != known.next_sequence:
-            older = known.recent and batch.sequence < known.next_sequence
-            return Code.DUPLICATE_SEQUENCE if older else Code.OUT_OF_ORDER_SEQUENCE, -1
+            return Code.OUT_OF_ORDER_SEQUENCE, -1
         known.next_sequence = (batch.last_sequence + 1) & 0x7FFFFFFF
         known.recent.append((batch.sequence, batch.last_sequence, self.end))
         return Code.NONE, -1

@@ -61,7 +61,7 @@ def open_scratch(service: str) -> Opener:
     return opener
 
 
-TESTED = ("postgres", "clickhouse", "minio")
+TESTED = ("postgres", "clickhouse", "kafka", "minio")
 
 SAMPLE = pa.table(
     {
