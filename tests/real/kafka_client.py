@@ -57,7 +57,15 @@ class Kafka:
     def consumer(self, group: str = "", **config: Any) -> Any:
         from confluent_kafka import Consumer
 
-        own = {"group.id": group or unique("group"), "auto.offset.reset": "earliest", "enable.auto.commit": False}
+        own: dict[str, Any] = {
+            "group.id": group or unique("group"),
+            "auto.offset.reset": "earliest",
+            "enable.auto.commit": False,
+        }
+        # An end of a partition is told by an empty answer, and a rebalance by a heartbeat: so both are to come soon.
+        if "group_protocol" not in config:
+            own["heartbeat.interval.ms"] = 300
+        own["fetch.wait.max.ms"] = 100
         return Consumer({**self.settings, **own, **_dotted(config)})
 
     def transactions(self, name: str = "", **config: Any) -> Any:
