@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -82,6 +83,14 @@ def test_embedded_postgres_needs_binaries() -> None:
     assert "DPONE_POSTGRES_BIN" in choice.reason
 
 
+def test_embedded_kafka_needs_our_broker_or_the_real_one() -> None:
+    bare = around({"kafka": "embedded"}, missing=("kio",))
+    choice = choose("kafka", bare)
+    assert choice.provider is None
+    assert "the module kio not installed; pip install 'pytest-dpone[embedded]'" in choice.reason
+    assert choose("kafka", replace(bare, has_kafka=lambda: True)).provider == "embedded"
+
+
 def test_docker_needs_its_library() -> None:
     choice = choose("postgres", around({"postgres": "docker"}, docker=ENGINE, missing=("testcontainers",)))
     assert choice.provider is None
@@ -96,7 +105,7 @@ def test_every_provider_of_postgres_needs_the_client() -> None:
         assert choice.reason == "postgres: the module psycopg not installed; pip install 'pytest-dpone[postgres]'"
 
 
-@pytest.mark.parametrize("name", ["kafka", "schema_registry", "mssql"])
+@pytest.mark.parametrize("name", ["schema_registry", "mssql"])
 def test_later_services_are_unavailable(name: str) -> None:
     choice = choose(name, around(docker=ENGINE))
     assert choice.provider is None
@@ -123,11 +132,11 @@ def test_the_table_agrees_with_itself() -> None:
         reference, _, tag = service.image.reference.rpartition(":")
         assert reference
         assert tag not in ("", "latest")
-        filled = [
-            fill(value, {"user": "U", "password": "P", "database": "D"}) for value in service.image.environment.values()
-        ]
-        assert "P" in filled
-        assert "U" in filled
+        values = {"user": "<U>", "password": "<P>", "database": "D", "port": "<1>"}
+        filled = [fill(value, values) for value in service.image.environment.values()]
+        assert any("<P>" in value for value in filled)
+        assert any("<U>" in value for value in filled)
+        assert any("<1>" in value for value in filled) is service.image.advertised
         assert not any("{" in value for value in filled)
         assert not any("{password}" in part for part in service.image.command)
 

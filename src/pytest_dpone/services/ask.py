@@ -22,6 +22,13 @@ class Answer:
 
     product: str
     version: str
+    emulated: str = ""
+    """What is not the vendor's, if the server says that it is a stand-in."""
+
+    @property
+    def fidelity(self) -> str:
+        """How real the server is, as far as it says so itself."""
+        return "emulated" if self.emulated else "real"
 
 
 def ask(service: str, url: str, *, timeout: float = 5.0) -> Answer:

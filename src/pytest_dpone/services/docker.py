@@ -157,7 +157,9 @@ def _await(container: Any, service: Service, spec: Spec) -> Ready:
         what=f"the container {spec.image}",
         ended=_watch(container),
     )
-    return Ready(url=url, product=answer.product, version=answer.version, fidelity="real")
+    return Ready(
+        url=url, product=answer.product, version=answer.version, fidelity=answer.fidelity, emulated=answer.emulated
+    )
 
 
 def _published_port(wrapped: Any, port: int) -> int:

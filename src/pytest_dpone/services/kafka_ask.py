@@ -19,6 +19,10 @@ from .kafka_address import KafkaAddress, client_settings, parse_address
 STAND_IN = "pytest-dpone broker"
 STAND_IN_CLUSTER = "pytest-dpone-"
 """Cluster ids of our stand-in begin so."""
+EMULATED = (
+    "Kafka protocol by a broker of our own: one node, in memory; no durability, replication, retention, quotas, ACLs, "
+    "client metrics or share groups; consumer groups of the classic protocol only; log compaction without segments"
+)
 PRODUCT = "Apache Kafka"
 _QUIET: Mapping[str, object] = MappingProxyType(
     {"log_level": 0, "client.id": "pytest-dpone", "socket.timeout.ms": 10_000, "reconnect.backoff.max.ms": 200}
@@ -32,8 +36,8 @@ _RELEASES = (
 """(highest level of `metadata.version` that a release supports, release)"""
 
 
-def ask_kafka(url: str, timeout: float) -> tuple[str, str]:
-    """(product, version) of the server, asked with its credentials.
+def ask_kafka(url: str, timeout: float) -> tuple[str, str, str]:
+    """(product, version, what is emulated) of the server, asked with its credentials.
 
     Raises `ServiceFailed` if it refuses, OSError if it can't be reached. The text holds no password.
     """
@@ -41,8 +45,8 @@ def ask_kafka(url: str, timeout: float) -> tuple[str, str]:
     features = _features(address, timeout)
     cluster = _cluster_id(url, timeout)
     if cluster.startswith(STAND_IN_CLUSTER):
-        return STAND_IN, _own_version()
-    return PRODUCT, release(features.get(_FEATURE, 0))
+        return STAND_IN, _own_version(), EMULATED
+    return PRODUCT, release(features.get(_FEATURE, 0)), ""
 
 
 def prove_kafka(url: str, timeout: float) -> None:

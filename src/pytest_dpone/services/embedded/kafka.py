@@ -14,11 +14,6 @@ from ..ask import prove
 from ..keeper import Ready, Spec, Wire, run, stay, wait_until
 from ..life import die_with_parent, drop_root
 
-EMULATED = (
-    "Kafka protocol by a broker of our own: one node, in memory; no durability, replication, retention, quotas, ACLs, "
-    "client metrics or share groups; consumer groups of the classic protocol only; log compaction without segments"
-)
-
 
 def keep(spec: Spec, wire: Wire) -> None:
     """Serve Kafka on a free port of 127.0.0.1 for one user of SASL PLAIN, and stay until we are stopped."""
@@ -35,7 +30,9 @@ def keep(spec: Spec, wire: Wire) -> None:
 
     url = address(spec, port)
     answer = wait_until(lambda: prove("kafka", url), timeout=spec.timeout, what="the Kafka broker", ended=ended)
-    ready = Ready(url=url, product=answer.product, version=answer.version, fidelity="emulated", emulated=EMULATED)
+    ready = Ready(
+        url=url, product=answer.product, version=answer.version, fidelity="emulated", emulated=answer.emulated
+    )
     wire.ready(ready)
     wire.died(stay(ended=ended))
 
