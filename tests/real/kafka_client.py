@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,6 +47,8 @@ class Kafka:
         settings = {"retention.ms": "-1", **{key.replace("_", "."): value for key, value in config.items()}}
         self.admin.create_topics([NewTopic(name, partitions, 1, config=settings)])[name].result(WAIT)
         self.topics.append(name)
+        # A real broker says "done" a moment before everybody knows of the topic.
+        wait_for(lambda: len(self.admin.list_topics(name, timeout=WAIT).topics[name].partitions) == partitions)
         return name
 
     def producer(self, **config: Any) -> Any:
@@ -95,6 +97,22 @@ class Kafka:
         if self.topics:
             for done in self.admin.delete_topics(self.topics).values():
                 done.exception(WAIT)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Until it is true; what the client raises meanwhile counts as not yet."""
+    from confluent_kafka import KafkaException
+
+    end = time.monotonic() + WAIT
+    while True:
+        last: Exception | None = None
+        try:
+            if condition():
+                return
+        except KafkaException as error:
+            last = error
+        assert time.monotonic() < end, f"it did not come true; the last error was: {last}"
+        time.sleep(0.05)
 
 
 def drain(consumer: Any, count: int, timeout: float = WAIT) -> list[Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from .kafka_client import WAIT, Kafka, drain, unique
+from .kafka_client import WAIT, Kafka, drain, unique, wait_for
 
 confluent_kafka = pytest.importorskip("confluent_kafka")
 admin_api = pytest.importorskip("confluent_kafka.admin")
@@ -391,10 +391,3 @@ def kafka(kafka_url: str) -> Iterator[Kafka]:
     found = Kafka(kafka_url)
     yield found
     found.remove_topics()
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + WAIT
-    while not condition():
-        assert time.monotonic() < end, "it did not come true"
-        time.sleep(0.05)

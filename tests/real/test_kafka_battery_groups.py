@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from .kafka_client import WAIT, Kafka, drain, unique
+from .kafka_client import WAIT, Kafka, drain, unique, wait_for
 from .kafka_raw import RawProducer
 
 confluent_kafka = pytest.importorskip("confluent_kafka")
@@ -238,7 +238,7 @@ def test_the_last_stable_offset(kafka: Kafka) -> None:
     levels = confluent_kafka.IsolationLevel
     assert (latest(levels.READ_COMMITTED), latest(levels.READ_UNCOMMITTED)) == (0, 2)
     producer.abort_transaction(WAIT)
-    assert latest(levels.READ_COMMITTED) == 3
+    wait_for(lambda: latest(levels.READ_COMMITTED) == 3)
     assert values(kafka.read(topic, 1, isolation_level="read_committed")) == ["outside"]
 
 
