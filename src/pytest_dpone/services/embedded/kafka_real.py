@@ -30,6 +30,7 @@ _JAAS = (
     "org.apache.kafka.common.security.plain.PlainLoginModule required "
     'username="{user}" password="{password}" user_{user}="{password}";'
 )
+_SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
 _SETTINGS = {
     "process.roles": "broker,controller",
     "node.id": "1",
@@ -40,9 +41,12 @@ _SETTINGS = {
     "controller.listener.names": "CONTROLLER",
     "inter.broker.listener.name": "CLIENT",
     "sasl.enabled.mechanisms": "PLAIN",
+    "listener.name.client.sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512",
     "sasl.mechanism.inter.broker.protocol": "PLAIN",
     "sasl.mechanism.controller.protocol": "PLAIN",
     "listener.name.client.plain.sasl.jaas.config": _JAAS,
+    "listener.name.client.scram-sha-256.sasl.jaas.config": _SCRAM,
+    "listener.name.client.scram-sha-512.sasl.jaas.config": _SCRAM,
     "listener.name.controller.plain.sasl.jaas.config": _JAAS,
     "log.dirs": "{data}",
     "offsets.topic.replication.factor": "1",
