@@ -27,7 +27,7 @@ selfcheck: $(VENV)/.run ## Break the reference engine in many ways; each break m
 	$(BIN)/pytest --dpone-selfcheck -n $(WORKERS)
 
 cover: $(VENV)/.dev  ## Every branch of core/ is tested
-	$(BIN)/coverage run --branch --source=src/pytest_dpone/core -m pytest -q -p no:cacheprovider tests/core tests/run
+	$(BIN)/coverage run --branch --source=src/pytest_dpone/core -m pytest -q -p no:cacheprovider tests/core tests/run tests/cli tests/evidence -m "not apart"
 	$(BIN)/coverage report --show-missing --fail-under=100
 
 lint: $(VENV)/.dev   ## ruff, import-linter

@@ -79,6 +79,7 @@ def fixtures_page() -> str:
         scope = _fixture_scope(function)
         if scope:
             gives = ast.unparse(function.returns) if function.returns else ""
+            gives = gives.removeprefix("Iterator[").removesuffix("]") if gives.startswith("Iterator[") else gives
             lines.append(f"| `{function.name}` | {scope} | `{gives}`: {_one_line(function)} |")
     return "\n".join(lines) + "\n"
 

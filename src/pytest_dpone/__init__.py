@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from .core.registry import Family, Registry
     from .core.wire import Endpoint, Engine, Job, RunFacts, ServiceInfo, Support
     from .errors import DponeError, EngineFailed, ValueRejected
+    from .services.handle import ServiceHandle
 
 __all__ = [
     "Case",
@@ -21,6 +22,7 @@ __all__ = [
     "Job",
     "Registry",
     "RunFacts",
+    "ServiceHandle",
     "ServiceInfo",
     "Strategy",
     "Support",
@@ -33,6 +35,7 @@ _HOMES = {
     "core.registry": ("Family", "Registry"),
     "core.wire": ("Endpoint", "Engine", "Job", "RunFacts", "ServiceInfo", "Support"),
     "errors": ("DponeError", "EngineFailed", "ValueRejected"),
+    "services.handle": ("ServiceHandle",),
 }
 
 

@@ -401,3 +401,66 @@ def test_the_committed_schemas_are_those_of_the_models() -> None:
     expected = {name: json.loads(json.dumps(schema)) for name, schema in json_schemas().items()}
     found = {path.name: json.loads(path.read_text()) for path in SCHEMAS.glob("*.schema.json")}
     assert found == expected, "run: python docs/schemas/generate.py"
+
+
+def test_fidelity_is_accepted_in_a_patch_release_only() -> None:
+    case = matrix.MatrixCase(case_id="a", verdict=Verdict.PASSED)
+
+    def judged(release_type: str | None, *accepted: str) -> tuple[str, ...]:
+        facts = matrix.MatrixFacts(
+            profile="real_local", run_mode="real_local", matrix_size=1, cases=(case,),
+            fidelities={"minio": "emulated", "postgres": "real"},
+            accepted_fidelity=accepted, release_type=release_type,
+        )  # fmt: skip
+        return blockers_of(matrix.judge_matrix(facts))
+
+    assert judged("patch", "emulated") == ()
+    assert judged("patch", "engine") == ("minio.fidelity_emulated",)
+    assert judged("patch") == ("minio.fidelity_emulated",)
+    assert judged("minor", "emulated") == ("accept_fidelity.not_a_patch",)
+    assert judged(None, "emulated") == ("accept_fidelity.not_a_patch",)
+
+
+def test_a_missing_baseline_is_not_run_or_red() -> None:
+    def judged(profile: str | None) -> tuple[str, ...]:
+        objectives = {"failure_rate": metrics.Objective(max=0)}
+        facts = metrics.BenchmarkSloFacts(metrics={"failure_rate": 0}, objectives=objectives, profile=profile)
+        return blockers_of(metrics.judge_benchmark_slo(facts))
+
+    assert judged("local_live") == ()
+    assert judged("real_local") == judged(None) == ("baseline.missing",)
+
+
+def test_markers_that_the_scope_needs() -> None:
+    one = {"integration_postgres": tallies.MarkerCounts(passed=1)}
+    facts = tallies.MarkerFacts(
+        profile="real_local", markers=one, required=("integration_postgres", "integration_kafka")
+    )
+    assert blockers_of(tallies.judge_markers(facts)) == ("integration_kafka.missing",)
+    assert blockers_of(tallies.judge_markers(tallies.MarkerFacts(profile=None, markers={}))) == (
+        "markers.nothing_passed",
+    )
+    excused = {"integration_minio": tallies.MarkerCounts(passed=1, unavailable=2, not_implemented=3)}
+    for profile, blockers in (("local_live", ()), (None, ()), ("real_local", ("integration_minio.not_run",))):
+        facts = tallies.MarkerFacts(profile=profile, markers=excused)
+        assert blockers_of(tallies.judge_markers(facts)) == blockers
+
+
+def test_what_nothing_can_be_said_of_has_no_rate() -> None:
+    case = tallies.tally(record("kafka", Verdict.NOT_RUN, reason=NotRun.UNAVAILABLE)).metrics
+    assert tallies.runtime_of([case]).totals == {"duration_seconds": 0}
+
+
+def test_every_kind_has_a_place_of_its_own() -> None:
+    from pytest_dpone.core.gates.documents import KINDS
+    from pytest_dpone.core.gates.plan import plan_facts
+    from pytest_dpone.core.matrix import build_matrix
+    from pytest_dpone.core.registry import default_registry
+
+    places = [kind.path for kind in KINDS]
+    assert len(set(places)) == len(places)
+    registry = default_registry()
+    planned = plan_facts(registry, build_matrix(registry), profile="real_local", row_count=1).artifacts
+    named = {name.removeprefix("test_artifacts/live_certification/") for name in planned}
+    apart = {"benchmark-slo/benchmark/benchmark_baseline.json", "matrix/integration_matrix_report.json"}
+    assert named == set(places) - apart | {"matrix/certification_report.json", "junit.xml"}

@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_dpone.core.strict import MAX_DEPTH, NotStrict, kind_of, number, parse, parse_object
+from pytest_dpone.core.strict import (
+    MAX_DEPTH,
+    NotStrict,
+    indented,
+    is_as_written,
+    kind_of,
+    number,
+    parse,
+    parse_object,
+)
 
 values = st.recursive(
     st.one_of(
@@ -23,6 +32,25 @@ values = st.recursive(
 def test_what_is_strict_is_read(value: object) -> None:
     assert parse(json.dumps(value).encode()) == value
     assert parse(json.dumps(value, ensure_ascii=False).encode()) == value
+
+
+@given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), values))
+def test_what_is_written_is_read_and_known_again(data: dict[str, object]) -> None:
+    raw = indented(data)
+    assert parse(raw) == data
+    assert is_as_written(raw, data)
+    assert not is_as_written(raw + b" ", data)
+    assert not is_as_written(raw.replace(b"\n", b"\n ", 1), data)
+
+
+def test_half_a_surrogate_pair_is_spelled_out() -> None:
+    assert indented({"a": "\ud800"}) == b'{\n  "a": "\\ud800"\n}\n'
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_no_number_is_not_written(value: float) -> None:
+    with pytest.raises(ValueError):
+        indented({"a": value})
 
 
 @given(st.binary())

@@ -18,6 +18,7 @@ NAMES = [
     "Job",
     "Registry",
     "RunFacts",
+    "ServiceHandle",
     "ServiceInfo",
     "Strategy",
     "Support",

@@ -181,7 +181,7 @@ def test_the_release_profile_accepts_nothing_less(project: Project) -> None:
         [
             "dpone: this run will end NO-GO: no release is named (dpone_release)",
             "  integration_matrix.not_run: integration_matrix: 1 not implemented yet",
-            "  baseline.missing: no baseline is given: *",
+            "  baseline.missing: there is no baseline to compare with: *",
             "  bounds.missing: no bound is given: *",
             "  evidence.nothing_checked: nothing was checked",
             "  release.missing: no release is named: *",

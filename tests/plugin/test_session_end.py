@@ -381,6 +381,57 @@ def test_what_is_none_of_ours_is_never_written_over(release: Project) -> None:
     assert theirs.read_text() == '{"passed": true}'
 
 
+@pytest.mark.parametrize("workers", [[], ["-n2"]])
+def test_a_budget_of_rows_stops_before_the_same_cases_everywhere(project: Project, workers: list[str]) -> None:
+    result = project.run_apart(FULL, "--dpone-max-rows=2000", *workers)
+    assert result.ret == 1
+    assert project.verdicts() == {"full_refresh": "passed", "replace": "passed", "scd2": "budget"}
+    result.assert_outcomes(passed=2, skipped=1)
+    result.stdout.fnmatch_lines(["FAILED: 2 of 3 planned cases passed; 1 budget"])
+
+
+def test_a_vendor_run_names_all_that_is_missing(release: Project) -> None:
+    text = (release.path / "conftest.py").read_text()
+    text = text.replace('Family("alpha", sink=False)', 'Family("alpha", ("postgres", "minio"), sink=False)')
+    (release.path / "conftest.py").write_text(text)
+    result = release.run("--dpone-profile=vendor_live", "--dpone-include-vendor-live")
+    assert result.ret == 4
+    told = "the profile vendor_live can't start: DPONE_POSTGRES_URL is not set; DPONE_MINIO_URL is not set"
+    assert told in result.stderr.str()
+    assert not (release.path / "test_artifacts").exists()
+    result = release.run("--dpone-profile=vendor_live", "--dpone-include-vendor-live", "--dpone-services=minio=docker")
+    assert (
+        "the profile vendor_live takes external services only, and minio is asked for otherwise" in result.stderr.str()
+    )
+
+
+@pytest.mark.parametrize("workers", [[], ["-n2"]])
+def test_a_marker_expression_without_the_matrix_asks_for_no_case(project: Project, workers: list[str]) -> None:
+    project.pytester.makepyfile(
+        "import pytest\n\n@pytest.mark.integration_minio\ndef test_minio(): pass\n\n"
+        "@pytest.mark.integration_kafka\ndef test_kafka(): assert 0\n"
+    )
+    green = project.run_apart(FULL, "-m", "integration_minio", *workers)
+    assert green.ret == 0, green.stdout.str()
+    headline = "(service tests alone: 1 passed by marker; no case was certified)"
+    green.stdout.fnmatch_lines(["what the marked tests did: */service_markers.json", f"PASSED {headline}"])
+    markers = read(project.artifacts / "service_markers.json")
+    assert (markers["passed"], markers["profile"]) == (True, "local_live")
+    assert {path.name for path in project.artifacts.iterdir()} == {
+        "service_markers.json",
+        "service_markers.md",
+        ".lock",
+    }
+    red = project.run_apart(FULL, "-m", "integration_minio or integration_kafka", *workers)
+    assert red.ret == 1
+    red.stdout.fnmatch_lines(["  integration_kafka.failed: integration_kafka: 1 failed", f"FAILED {headline}"])
+    assert project.run_apart(FULL, "-m", "not integration_kafka", *workers).ret == 0
+    assert project.report()["passed"] is True
+    release = project.run_apart(RELEASE, "-m", "integration_minio", *workers)
+    assert release.ret == 1
+    release.stdout.fnmatch_lines(["NO-GO: 0 of 3 planned cases passed; 3 deselected; *"])
+
+
 def test_a_run_of_chosen_cases_leaves_the_full_tree_alone(release: Project) -> None:
     release.run(RELEASE)
     before = {path: path.read_bytes() for path in release.artifacts.rglob("*") if path.is_file()}

@@ -135,5 +135,10 @@ def test_a_simulated_run_can_be_red(records: list[CaseRecord], blocker: str) -> 
 
 
 def test_a_profile_without_a_verdict_is_wrong_use() -> None:
-    with pytest.raises(UsageError, match="the profile 'vendor_live' has no verdict yet\nhint: use local_live"):
-        decide([], profile="vendor_live", matrix_size=0)
+    with pytest.raises(UsageError, match="the profile 'real_lokal' has no verdict yet\nhint: use local_live"):
+        decide([], profile="real_lokal", matrix_size=0)
+
+
+def test_a_vendor_run_is_judged_like_a_release() -> None:
+    records = [passed(Strategy.CDC, REAL, MOTO)]
+    assert decide(records, profile="vendor_live", matrix_size=1).blockers == ("a_to_b__cdc.fidelity_emulated.minio",)

@@ -21,6 +21,9 @@ def build_parser() -> argparse.ArgumentParser:
     _add_format(commands.add_parser("doctor", help="say which services could run here, and what is missing"))
     serve = commands.add_parser("serve", help="run an embedded service until Ctrl-C, and print its address")
     serve.add_argument("service", choices=SERVED)
+    clean = commands.add_parser("clean", help="remove what dead runs left, and only that")
+    clean.add_argument("--run-id", metavar="ID", help="also what this run made on servers of yours, by recorded names")
+    _add_format(clean)
     add_ops(commands)
     return parser
 

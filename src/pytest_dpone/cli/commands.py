@@ -78,6 +78,22 @@ def serve(arguments: argparse.Namespace) -> int:
     return 1
 
 
+def clean(arguments: argparse.Namespace) -> int:
+    """Remove what dead runs left on this machine; with `--run-id` also their namespaces on the user's own servers.
+
+    Status 1 if something could not be removed.
+    """
+    from ..run.clean import clean_run, remains
+    from ..services.stack import reap_dead_runs
+
+    rows = [(f"run {run_id}", "processes, containers and files", "removed") for run_id in reap_dead_runs()]
+    if arguments.run_id is not None:
+        rows += [(row.where, row.what, row.became) for row in clean_run(arguments.run_id, os.environ)]
+    rows += [(row.where, row.what, row.became) for row in remains()]
+    _show(("where", "what", "became"), rows, arguments.format)
+    return 1 if any(became.startswith("could not") for *_, became in rows) else 0
+
+
 def ops(arguments: argparse.Namespace) -> int:
     """Run a gate; see `cli.ops`."""
     from .ops import run

@@ -7,6 +7,8 @@ from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit, urlun
 
 _SHORTEST = 3
 """Characters: replacing shorter secrets would tear words apart, and they protect nothing."""
+_SHORTEST_KEY = 8
+"""Characters of an S3 access key. It is half of a secret; a shorter one is a plain name, such as `dpone`."""
 _TELLING = ("pass", "secret", "token", "key")
 
 
@@ -43,7 +45,8 @@ class Scrubber:
         """Learn the secrets of an address. One that can't be taken apart is a secret as a whole."""
         try:
             parts = urlsplit(url)
-            values = [parts.password, parts.username if parts.scheme.startswith("s3") else None]
+            key = unquote(parts.username or "") if parts.scheme.startswith("s3") else ""
+            values = [parts.password, parts.username if len(key) >= _SHORTEST_KEY else None]
             query = parse_qsl(parts.query)
         except ValueError:
             self.add(url)

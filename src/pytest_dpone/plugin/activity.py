@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
 from .active import SERVICE_MARKERS
-from .chosen import Options, parse
+from .chosen import RELEASES, Options, parse
 from .options import SELECTION, VARIABLES, Raw
 from .values import switch
 
@@ -41,9 +41,18 @@ class Activity:
         return self.options.selfcheck or (self.certifies and _one_case(self.options))
 
     @property
+    def decides(self) -> bool:
+        """If the run decides about a release."""
+        return self.whole and self.profile in RELEASES
+
+    @property
     def certifies(self) -> bool:
         """If the packaged matrix is part of the run, so that every planned case must leave a record."""
         return "matrix" in self.suites
+
+    def without_matrix(self) -> Activity:
+        """The same run with the service tests alone: `-m` leaves the matrix out, so no case is asked for."""
+        return replace(self, suites=tuple(suite for suite in self.suites if suite != "matrix"), whole=False)
 
     def to_json(self) -> str:
         """For the workers; no setting of the table holds a secret."""
@@ -74,6 +83,7 @@ def find_activity(raw: Raw, environ: Mapping[str, str]) -> Activity | None:
     options = parse(raw)
     suites = _suites(options, given, wishes)
     _check_wishes(options, given, suites, wishes)
+    _check_vendor(options, wishes)
     whole = "matrix" in suites and not options.simulated and bool(given.intersection(("profile", *SELECTION)))
     _check_gates(options, given, whole=whole)
     unlocked = _unlocked(given, suites, wishes)
@@ -103,6 +113,8 @@ def _profile(options: Options) -> str:
 def _suites(options: Options, given: set[str], wishes: Mapping[str, bool | None]) -> tuple[str, ...]:
     if options.selfcheck:
         return ("selfcheck",)
+    if options.profile == "vendor_live" and not _one_case(options):
+        return ("vendor", "services", "matrix")
     asked = given.intersection(("profile", *SELECTION, *(("run_mode",) if options.simulated else ())))
     if not asked and not wishes["DPONE_RUN_INTEGRATION_MATRIX"]:
         return ()
@@ -132,8 +144,28 @@ def _check_wishes(
         raise _contradiction("DPONE_RUN_INTEGRATION=0", asked)
     if wishes["DPONE_RUN_INTEGRATION_MATRIX"] is False and "matrix" in suites:
         raise _contradiction("DPONE_RUN_INTEGRATION_MATRIX=0", asked)
-    if wishes["DPONE_RUN_INTEGRATION_LIVE"] and "profile" in given:
+    if wishes["DPONE_RUN_INTEGRATION_LIVE"] and "profile" in given and options.profile != "vendor_live":
         raise _contradiction("DPONE_RUN_INTEGRATION_LIVE=1", f"the profile {options.profile}")
+
+
+def _check_vendor(options: Options, wishes: Mapping[str, bool | None]) -> None:
+    asked = options.include_vendor_live or wishes["DPONE_RUN_INTEGRATION_LIVE"]
+    if options.profile == "vendor_live" and not asked:
+        raise pytest.UsageError(
+            "the profile vendor_live runs on systems that cost money\n"
+            "hint: give --dpone-include-vendor-live, or set DPONE_RUN_INTEGRATION_LIVE=1, if you mean it"
+        )
+    if options.include_vendor_live and options.profile != "vendor_live":
+        raise pytest.UsageError(
+            f"--dpone-include-vendor-live contradicts the profile {_profile(options)}\n"
+            "hint: give --dpone-profile=vendor_live, or leave it out"
+        )
+    others = [name for name, provider in options.services if provider not in ("auto", "external")]
+    if options.profile == "vendor_live" and others:
+        raise pytest.UsageError(
+            f"the profile vendor_live takes external services only, and {others[0]} is asked for otherwise\n"
+            "hint: leave --dpone-services out"
+        )
 
 
 def _contradiction(variable: str, other: str) -> pytest.UsageError:
@@ -146,6 +178,6 @@ def _unlocked(given: set[str], suites: tuple[str, ...], wishes: Mapping[str, boo
         unlocked.update(SERVICE_MARKERS)
     if suites or wishes["DPONE_RUN_INTEGRATION_MATRIX"]:
         unlocked.add("integration_matrix")
-    if wishes["DPONE_RUN_INTEGRATION_LIVE"]:
+    if wishes["DPONE_RUN_INTEGRATION_LIVE"] or "vendor" in suites:
         unlocked.add("integration_live")
     return frozenset(unlocked)

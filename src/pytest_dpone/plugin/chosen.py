@@ -11,6 +11,9 @@ import pytest
 from .options import SELECTION, TABLE, VARIABLES, Origin, Raw, Row
 from .values import BadValueError
 
+RELEASES = ("real_local", "vendor_live")
+"""Profiles whose runs decide about a release."""
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -43,6 +46,9 @@ class Options:
     maximum: str
     accept_fidelity: tuple[str, ...]
     plan: bool
+    include_vendor_live: bool
+    max_rows: int | None
+    max_seconds: int | None
     keep: Literal["never", "failed", "always"]
     selfcheck: bool
     origins: Mapping[str, Origin]
@@ -134,15 +140,15 @@ def _check_together(options: Options) -> None:
             f"--dpone-delete-ratio {options.delete_ratio} is more than --dpone-change-ratio {options.change_ratio}\n"
             "hint: deletes are a part of the rows that change; raise the one or lower the other"
         )
-    if options.profile == "real_local" and not (options.change_ratio > options.delete_ratio > 0):
+    if options.profile in RELEASES and not (options.change_ratio > options.delete_ratio > 0):
         raise pytest.UsageError(
             f"--dpone-change-ratio {options.change_ratio} with --dpone-delete-ratio {options.delete_ratio} leaves out "
-            "deletes, or inserts and updates: too little for the profile real_local\n"
+            f"deletes, or inserts and updates: too little for the profile {options.profile}\n"
             "hint: raise the ratios, such as 0.2 and 0.05, or use the profile local_live"
         )
-    if options.dataset != "standard" and options.profile == "real_local":
+    if options.dataset != "standard" and options.profile in RELEASES:
         raise pytest.UsageError(
-            f"--dpone-dataset={options.dataset} proves too little for the profile real_local\n"
+            f"--dpone-dataset={options.dataset} proves too little for the profile {options.profile}\n"
             "hint: use the standard dataset, or the profile local_live"
         )
     if options.selfcheck:
@@ -155,16 +161,18 @@ def _check_selfcheck(options: Options) -> None:
     for name in ("case", "source", "sink", "strategy"):
         if getattr(options, name) and options.origins[name] == "option":
             raise _contradiction("--dpone-selfcheck", f"--dpone-{name}", "every mutant has a case of its own")
-    if options.profile == "real_local" and options.origins["profile"] == "option":
-        raise _contradiction("--dpone-selfcheck", "--dpone-profile=real_local", "the selfcheck judges the harness only")
+    if options.profile in RELEASES and options.origins["profile"] == "option":
+        profile = f"--dpone-profile={options.profile}"
+        raise _contradiction("--dpone-selfcheck", profile, "the selfcheck judges the harness only")
     if options.origins["engine"] == "option":
         raise _contradiction("--dpone-selfcheck", "--dpone-engine", "the mutants are engines themselves")
 
 
 def _check_simulated(options: Options) -> None:
     mode = "--dpone-run-mode=mock_local"
-    if options.profile == "real_local":
-        raise _contradiction(mode, "--dpone-profile=real_local", "a simulated run moves no row of a service")
+    if options.profile in RELEASES:
+        profile = f"--dpone-profile={options.profile}"
+        raise _contradiction(mode, profile, "a simulated run moves no row of a service")
     if options.selfcheck:
         raise _contradiction(mode, "--dpone-selfcheck", "the mutants need services")
     if options.engine not in ("native", "mock"):

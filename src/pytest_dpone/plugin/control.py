@@ -14,6 +14,7 @@ import pytest
 
 from . import records
 from .activity import find_activity
+from .alone import asks_for_matrix
 from .chosen import header
 from .ending import Ending
 from .markers import MarkerTally
@@ -180,6 +181,8 @@ def start(config: pytest.Config, raw: Raw) -> None:
     activity = find_activity(raw, os.environ)
     if activity is None:
         return
+    if activity.profile == "local_live" and not asks_for_matrix(config):
+        activity = activity.without_matrix()
     now = datetime.now(UTC)
     session = DponeSession(config, activity, run_id=f"{now:%y%m%d%H%M%S}{secrets.token_hex(3)}")
     config.pluginmanager.register(session, "dpone-session")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from .active import SERVICE_MARKERS
-from .folders import Workspace, artifact_folders, base_of, open_workspace
+from .alone import conclude_alone
+from .folders import Workspace, base_of, open_workspace
 from .session import usage_errors
 
 if TYPE_CHECKING:
@@ -83,8 +83,12 @@ class Ending:
             return self._conclude(markers, cases)
 
         outcome = self.certification.finish(missing=missing, detail=detail, conclude=conclude if whole else None)
-        if not self.session.activity.certifies:
-            self._markers_alone(markers)
+        activity = self.session.activity
+        if not activity.certifies and markers.any and activity.unlocked.intersection(SERVICE_MARKERS):
+            profile = activity.profile if "services" in activity.suites else None
+            alone, line = conclude_alone(self.session, markers, self._stamp(), profile=profile)
+            outcome = outcome or alone
+            self.told.append(line)
         if outcome is not None:
             self._tell_github(outcome)
         return outcome
@@ -101,10 +105,22 @@ class Ending:
         lines += blocker_lines(outcome.decision.blockers, outcome.gates)
         lines += [Line(text, "red") for problem in outcome.problems for text in visible_lines(problem)]
         lines += [Line(text) for told in self.told for text in visible_lines(told)]
+        lines += [Line(text, "yellow") for text in self._left()]
         if not short:
             folder = self.workspace.tree.root if outcome.gates else self.workspace.tree.matrix
             lines.append(Line(f"artifacts: {folder}"))
         return lines
+
+    def _left(self) -> list[str]:
+        """What the run leaves on servers that it did not start, because it was asked to, or could not do otherwise."""
+        from ..services.journal import left
+
+        run_id = self.session.run_id
+        names = [f"{made.service} {made.namespace}" for made in left(run_id)]
+        if not names:
+            return []
+        shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+        return [f"left on your servers: {shown}; remove it with `pytest-dpone clean --run-id {run_id}`"]
 
     def close(self) -> None:
         """Let the next run have the folder."""
@@ -122,7 +138,7 @@ class Ending:
         if not activity.whole:
             return
         publish(tree.file(PLAN).parent, PLAN, compose(PLAN, plan_of(self.session, last), self._stamp()))
-        if activity.profile == "real_local":
+        if activity.decides:
             self.notes += _certain(self.inputs)
         from ..run.tree import JUNIT, JUNIT_PROPERTY
         from .junit import write_junit
@@ -148,8 +164,9 @@ class Ending:
 
         activity = self.session.activity
         required: tuple[str, ...] = ()
-        if activity.profile == "real_local":
+        if activity.decides:
             required = (*(f"integration_{name}" for name in self.session.plan.services), "integration_matrix")
+            required += ("integration_live",) if "vendor" in activity.suites else ()
         measured = Measured(
             tallies=cases.tallies,
             markers=markers.facts(activity.profile, required=required),
@@ -166,31 +183,6 @@ class Ending:
         results = Conclusion(self.workspace.tree, self.inputs, stamp, page).conclude(measured)
         self._write_baseline(measured)
         return results
-
-    def _markers_alone(self, markers: MarkerTally) -> None:
-        """The documentation's step of its own: `DPONE_RUN_INTEGRATION=1` leaves what the marked tests did."""
-        if not markers.any or not self.session.activity.unlocked.intersection(SERVICE_MARKERS):
-            return
-        from ..core.gates.documents import MARKERS, compose
-        from ..errors import ArtifactError
-        from ..evidence.artifacts import remove_stale_file
-        from ..run.gate_files import publish
-        from ..run.tree import Tree
-
-        root, _ = artifact_folders(self.session.config, self.session.activity)
-        tree = Tree(root, root)
-        stamp = self._stamp().model_copy(update={"profile": None})
-        try:
-            handles = tree.hold(whole=True)
-            if handles is None:
-                self.told.append(f"another run writes to {root}: what the marked tests did was not written")
-                return
-            with closing_all(handles):
-                remove_stale_file(tree.file(MARKERS), schemas=(MARKERS.schema,))
-                publish(root, MARKERS, compose(MARKERS, markers.facts(None), stamp))
-            self.told.append(f"what the marked tests did: {tree.file(MARKERS)}")
-        except ArtifactError as error:
-            self.told.append(str(error))
 
     def _write_baseline(self, measured: Measured) -> None:
         inputs = self.inputs
@@ -227,16 +219,6 @@ class Ending:
                 file.write(text.encode("utf-8", "backslashreplace"))
         except OSError as error:
             self.told.append(f"{GITHUB_SUMMARY}: {path} can't be written: {error.strerror}")
-
-
-@contextmanager
-def closing_all(handles: Iterable[int]) -> Iterator[None]:
-    """Close the handles at the end."""
-    try:
-        yield
-    finally:
-        for handle in handles:
-            os.close(handle)
 
 
 def read_gate_inputs(session: DponeSession) -> GateInputs:
@@ -281,6 +263,7 @@ def plan_of(session: DponeSession, last: LastRun) -> PlanFacts:
         plan.matrix,
         profile=session.activity.profile,
         row_count=session.activity.options.rows,
+        include_vendor_live=session.activity.profile == "vendor_live",
         scope=plan.scope,
         **last,
     )

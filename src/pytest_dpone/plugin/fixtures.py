@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import pytest
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from ..core.model import Case, CaseRecord
     from ..core.wire import Engine, ServiceInfo
     from ..run.settings import RunSettings
+    from ..services.handle import ServiceHandle
     from ..services.stack import Stack
 
 
@@ -43,27 +46,27 @@ def dpone_stack(request: pytest.FixtureRequest) -> Stack:
 
 
 @pytest.fixture(scope="session")
-def dpone_postgres(request: pytest.FixtureRequest) -> ServiceInfo:
-    """A running Postgres: its address and what it is. Skips if none can be had."""
-    return running_service(request, "postgres")
+def dpone_postgres(request: pytest.FixtureRequest) -> Iterator[ServiceHandle]:
+    """A running Postgres: address, credentials, a psycopg connection, a schema of one's own. Skips if there is none."""
+    yield from _handle(request, "postgres")
 
 
 @pytest.fixture(scope="session")
-def dpone_clickhouse(request: pytest.FixtureRequest) -> ServiceInfo:
-    """A running ClickHouse: its address and what it is. Skips if none can be had."""
-    return running_service(request, "clickhouse")
+def dpone_clickhouse(request: pytest.FixtureRequest) -> Iterator[ServiceHandle]:
+    """A running ClickHouse: address, credentials, a client, a database of one's own. Skips if none can be had."""
+    yield from _handle(request, "clickhouse")
 
 
 @pytest.fixture(scope="session")
-def dpone_kafka(request: pytest.FixtureRequest) -> ServiceInfo:
-    """A running Kafka: its address and what it is. Skips if none can be had."""
-    return running_service(request, "kafka")
+def dpone_kafka(request: pytest.FixtureRequest) -> Iterator[ServiceHandle]:
+    """A running Kafka: address, credentials, clients, a prefix of topics of one's own. Skips if none can be had."""
+    yield from _handle(request, "kafka")
 
 
 @pytest.fixture(scope="session")
-def dpone_minio(request: pytest.FixtureRequest) -> ServiceInfo:
-    """A running S3: its address and what it is. Skips if none can be had."""
-    return running_service(request, "minio")
+def dpone_minio(request: pytest.FixtureRequest) -> Iterator[ServiceHandle]:
+    """A running S3: address, credentials, a boto3 client, a bucket of one's own. Skips if none can be had."""
+    yield from _handle(request, "minio")
 
 
 @pytest.fixture
@@ -92,7 +95,7 @@ def dpone_certify(request: pytest.FixtureRequest) -> CertifyCase:
             engine = request.getfixturevalue("dpone_engine")
         if isinstance(request.node.parent, SuiteModule):
             session.suite_engine = engine
-        record = attempt(
+        record = session.over_budget(case, engine=str(getattr(engine, "name", ""))) or attempt(
             case,
             engine=engine,
             registry=session.plan.registry,
@@ -104,6 +107,18 @@ def dpone_certify(request: pytest.FixtureRequest) -> CertifyCase:
         return record
 
     return certify
+
+
+def _handle(request: pytest.FixtureRequest, name: str) -> Iterator[ServiceHandle]:
+    from ..services.handle import ServiceHandle
+
+    info = running_service(request, name)
+    run_id = session_or_skip(request.config).run_id
+    handle = ServiceHandle(info, name=f"dpone-own-{run_id}-{secrets.token_hex(4)}")
+    try:
+        yield handle
+    finally:
+        handle.close()
 
 
 def running_service(request: pytest.FixtureRequest, name: str) -> ServiceInfo:
@@ -131,12 +146,14 @@ def _stack(request: pytest.FixtureRequest) -> Stack:
 def judge(record: CaseRecord) -> None:
     """Skip or fail the running test as the record says; returns for a record that passed."""
     __tracebackhide__ = True
-    from ..core.model import Verdict
+    from ..core.model import NotRun, Verdict
     from ..report.escape import visible
     from ..report.terminal import failure_lines
 
     if record.verdict is Verdict.PASSED:
         return
+    if record.reason is NotRun.BUDGET:
+        pytest.skip(f"{record.reason}: {visible(record.detail)}")
     if record.reason is not None and record.reason.tolerated:
         raise excuse(record.reason, visible(record.detail))
     pytest.fail("\n".join(line.text for line in failure_lines(record)), pytrace=False)

@@ -27,8 +27,11 @@ class Workspace:
 
 def artifact_folders(config: pytest.Config, activity: Activity) -> tuple[Path, Path]:
     """The folder of all artifacts, and the one of the matrix."""
+    from ..core.gates.plan import FOLDERS
+
     options = activity.options
-    root = base_of(config, activity, "artifact_dir") / options.artifact_dir
+    folder = FOLDERS[activity.profile] if options.origins["artifact_dir"] == "default" else options.artifact_dir
+    root = base_of(config, activity, "artifact_dir") / folder
     if options.simulated:  # never over the artifacts of a run that has certified something
         root /= "simulated"
     matrix = base_of(config, activity, "matrix_dir") / options.matrix_dir if options.matrix_dir else root / "matrix"
@@ -60,7 +63,7 @@ def open_workspace(session: DponeSession) -> Workspace:
 
 
 def _check_inside(activity: Activity, root: Path, matrix: Path) -> None:
-    if activity.whole and activity.profile == "real_local" and not matrix.is_relative_to(root):
+    if activity.decides and not matrix.is_relative_to(root):
         raise pytest.UsageError(
             f"--dpone-matrix-dir: {matrix} lies outside of {root}, where the evidence of a release would not cover it\n"
             "hint: leave --dpone-matrix-dir out, or name a folder below --dpone-artifact-dir"

@@ -8,7 +8,9 @@ import pytest
 
 
 def write_junit(config: pytest.Config, path: Path, *, prop: tuple[str, str]) -> None:
-    """Let pytest write its JUnit report to `path`, with a property; not if the user asked for one elsewhere."""
+    """Let pytest write its JUnit report to `path`, with a property; not if the user wants one elsewhere, or none."""
+    if not config.pluginmanager.hasplugin("junitxml"):
+        return
     from _pytest.junitxml import LogXML, xml_key
 
     if config.stash.get(xml_key, None) is not None:

@@ -103,8 +103,9 @@ TABLE: tuple[Row, ...] = (
     Row(
         "profile",
         "DPONE_PROFILE",
-        values.one_of("local_live", "real_local", later=("vendor_live",)),
-        "Certify under this profile: local_live (what is available) or real_local (everything, on real services).",
+        values.one_of("local_live", "real_local", "vendor_live"),
+        "Certify under this profile: local_live (what is available), real_local (everything, on real services) or "
+        "vendor_live (everything, on systems of a vendor).",
         metavar="NAME",
     ),
     Row(
@@ -290,6 +291,27 @@ TABLE: tuple[Row, ...] = (
         values.flag,
         "Print what the run would do, and do nothing.",
         kind="flag",
+    ),
+    Row(
+        "include-vendor-live",
+        "DPONE_INCLUDE_VENDOR_LIVE",
+        values.flag,
+        "Needed for the profile vendor_live, which reaches systems that cost money.",
+        kind="flag",
+    ),
+    Row(
+        "max-rows",
+        "DPONE_MAX_ROWS",
+        values.count_or_none(1, _MOST_ROWS),
+        "Rows that all cases together may load at first; further cases are not run.",
+        metavar="N",
+    ),
+    Row(
+        "max-seconds",
+        "DPONE_MAX_SECONDS",
+        values.count_or_none(1, _MOST_ROWS),
+        "Seconds after the start of the run in which a case may begin; later ones are not run.",
+        metavar="N",
     ),
     Row(
         "keep",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import time
 import traceback
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,9 @@ from .active import SESSION, case_param, skip_locked
 from .collection import SuiteModule, keep_selected, suite_items
 
 if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+    from ..core.model import Case, CaseRecord
     from ..core.wire import Engine
     from ..run.plan import Plan
     from ..run.settings import RunSettings
@@ -35,11 +39,21 @@ class DponeSession:
     The controller, or the only process, launches the supervisor of the services; workers get its address.
     """
 
-    def __init__(self, config: pytest.Config, activity: Activity, *, run_id: str, address: str | None = None) -> None:
+    def __init__(
+        self,
+        config: pytest.Config,
+        activity: Activity,
+        *,
+        run_id: str,
+        address: str | None = None,
+        started: float | None = None,
+    ) -> None:
         self.config = config
         self.activity = activity
         self.run_id = run_id
         self._address = address
+        self.started = time.time() if started is None else started
+        """When the run started, for its budget; the same moment in every process."""
         self.suite_engine: Engine | None = None
         """What the fixture `dpone_engine` gave to the packaged suite, once it has been asked."""
         self._stack: Stack | MemoryStack | None = None
@@ -112,13 +126,28 @@ class DponeSession:
         from ..services.stack import StackSettings, external_from_environ
 
         options = self.activity.options
+        external = external_from_environ(os.environ)
+        vendor = self.activity.profile == "vendor_live"
+        if vendor:
+            _check_addresses(self.plan.services, external)
         with usage_errors():
             return StackSettings(
                 run_id=self.run_id,
-                providers=dict(options.services),
+                providers=dict.fromkeys(self.plan.services, "external") if vendor else dict(options.services),
                 images=dict(options.image),
-                external=external_from_environ(os.environ),
+                external=external,
             )
+
+    def over_budget(self, case: Case, *, engine: str) -> CaseRecord | None:
+        """The record of a case that may not begin any more, or None."""
+        from ..core.model import NotRun
+        from ..run.budget import Budget
+        from ..run.case import not_run
+
+        options = self.activity.options
+        budget = Budget(options.max_rows, options.max_seconds, self.started)
+        detail = budget.refusal(case, self.plan, rows=options.rows, now=time.time())
+        return not_run(case, NotRun.BUDGET, detail=detail, settings=self.settings, engine=engine) if detail else None
 
     def services(self) -> Stack | MemoryStack:
         """The run's services, none of them started yet; launches the supervisor at the first call in the controller.
@@ -142,7 +171,9 @@ class DponeSession:
     def invitation(self) -> str:
         """What a worker needs to take part, as JSON."""
         address = self.services().address
-        return json.dumps({"activity": self.activity.to_json(), "run_id": self.run_id, "address": address})
+        return json.dumps(
+            {"activity": self.activity.to_json(), "run_id": self.run_id, "address": address, "started": self.started}
+        )
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(
@@ -170,6 +201,7 @@ class DponeSession:
         from .fixtures import judge
 
         record = refusal(case, engine=self.suite_engine, settings=self.settings)
+        record = record or self.over_budget(case, engine=self.suite_engine.name)
         if record is not None:
             records.keep(item, record)
             judge(record)
@@ -208,7 +240,7 @@ def join(config: pytest.Config, invitation: str) -> None:
 
     facts = json.loads(invitation)
     activity = Activity.from_json(facts["activity"])
-    session = DponeSession(config, activity, run_id=facts["run_id"], address=facts["address"])
+    session = DponeSession(config, activity, run_id=facts["run_id"], address=facts["address"], started=facts["started"])
     config.pluginmanager.register(session, "dpone-session")
 
 
@@ -233,6 +265,17 @@ def usage_errors() -> Iterator[None]:
         yield
     except DponeError as error:
         raise pytest.UsageError(str(error)) from None
+
+
+def _check_addresses(names: Sequence[str], external: Mapping[str, SecretStr]) -> None:
+    """Everything that is missing is told at once, before the first connection."""
+    from ..services.vendor import missing_addresses
+
+    if missing := missing_addresses(names, external):
+        raise pytest.UsageError(
+            f"the profile vendor_live can't start: {'; '.join(missing)}\n"
+            "hint: set them to scheme://user:password@host:port, or let dpone_source and dpone_sink name less"
+        )
 
 
 def _rerun_options(options: Options) -> tuple[str, ...]:

@@ -19,7 +19,9 @@ from ..core.oracle import Expectation
 from ..core.registry import Family, Registry
 from ..core.wire import Job, ServiceInfo, scrub
 from ..errors import UsageError
+from ..services import journal
 from ..services.catalog import Catalog, Fingerprint, open_catalog
+from ..services.journal import Made
 from .settings import RunSettings
 
 TABLE = "orders"
@@ -159,7 +161,7 @@ def stage_for(
     try:
         sink = open_catalog(services[names[case.sink]], bucket=bucket)
         try:
-            yield Stage(
+            stage = Stage(
                 case=case,
                 settings=settings,
                 dataset=dataset,
@@ -172,6 +174,9 @@ def stage_for(
                 sink_swaps=registry.families[case.sink].swaps,
                 service_names=names,
             )
+            for made in _foreign(stage):
+                journal.note(settings.run_id, made)
+            yield stage
         finally:
             sink.disconnect()
     finally:
@@ -186,4 +191,16 @@ def tear_down(stage: Stage) -> list[str]:
             catalog.close(space)
         except Exception as error:
             problems.append(stage.scrub(f"{space}: {type(error).__name__}: {error}"))
+    for made in _foreign(stage) if not problems else ():
+        journal.forget(stage.settings.run_id, made)
     return problems
+
+
+def _foreign(stage: Stage) -> list[Made]:
+    """The case's namespaces on servers that are there after the run."""
+    sides = ((stage.case.source, stage.source_space), (stage.case.sink, stage.sink_space))
+    return [
+        Made(info.record.name, space, stage.bucket if info.record.name == "minio" else "")
+        for family, space in sides
+        if (info := stage.service_of(family)).record.provider == "external"
+    ]

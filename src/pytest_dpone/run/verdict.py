@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..core.gates.ruling import RELEASE_PROFILES
 from ..core.model import CaseRecord, NotRun, Verdict
 from ..errors import UsageError
 
@@ -45,10 +46,12 @@ def decide(
         return _simulated(records, matrix_size, tuple(blockers), note)
     if profile == "local_live":
         red = _local(records)
-    elif profile == "real_local":
+    elif profile in RELEASE_PROFILES:
         red = _real(records, matrix_size, accepted_fidelity)
     else:
-        raise UsageError(f"the profile {profile!r} has no verdict yet", hint="use local_live or real_local")
+        raise UsageError(
+            f"the profile {profile!r} has no verdict yet", hint="use local_live, real_local or vendor_live"
+        )
     found = (*red, *blockers)
     counts = "; ".join(filter(None, (_counts(records, matrix_size), note)))
     if found:

@@ -8,12 +8,13 @@ from ..core.secrets import redact
 from ..errors import ServiceFailed
 from .ask import ask
 from .keeper import Ready, Spec, Wire, run
+from .patience import patiently
 
 
 def keep(spec: Spec, wire: Wire) -> None:
     """Ask the server at the address once, and end; raises `ServiceFailed` with a hint, without the password."""
     try:
-        answer = ask(spec.service, spec.url, timeout=min(spec.timeout, 10.0))
+        answer = patiently(lambda: ask(spec.service, spec.url, timeout=min(spec.timeout, 10.0)))
     except ServiceFailed as error:
         raise ServiceFailed(f"the server at {redact(spec.url)} refused: {error.fact}", hint=error.hint) from None
     except OSError as error:

@@ -122,6 +122,19 @@ def read_owner(path: Path) -> Owner | None:
         return None
 
 
+def is_alive(run_id: str, *, base: Path) -> bool:
+    """If somebody holds the lock of the run."""
+    path = base / "runs" / run_id
+    if not path.is_dir():
+        return False
+    with _base_lock(base):
+        descriptor = _try_lock(path)
+    if descriptor is None:
+        return True
+    os.close(descriptor)
+    return False
+
+
 RemoveContainers = Callable[[Sequence[str], str], None]
 
 

@@ -183,6 +183,11 @@ class Stack:
         )
 
 
+def reap_dead_runs() -> list[str]:
+    """Remove processes, containers and directories whose owners are dead; gives the ids of their runs."""
+    return lease.reap(lease.base_directory(), remove_containers=_remove_containers)
+
+
 def external_from_environ(environ: Mapping[str, str]) -> dict[str, SecretStr]:
     """Addresses of services that somebody else runs, from `DPONE_<SERVICE>_URL`.
 

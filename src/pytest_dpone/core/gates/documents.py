@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeVar, cast
 
 from pydantic import Field, ValidationError
 
@@ -275,9 +275,12 @@ def json_schemas() -> dict[str, dict[str, object]]:
     found = {}
     for kind in KINDS:
         schema = kind.json_schema()
-        properties = schema["properties"]
-        if isinstance(properties, dict):
-            properties["schema"] = {"const": kind.schema, "type": "string"}
-        described = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": kind.schema}
+        named = {"schema": {"const": kind.schema, "type": "string"}}
+        described = {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            **schema,
+            "properties": {**dict(cast("Mapping[str, object]", schema["properties"])), **named},
+            "title": kind.schema,
+        }
         found[f"{kind.name}.schema.json"] = described
     return found

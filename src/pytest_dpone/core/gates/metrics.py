@@ -18,7 +18,10 @@ Direction = Literal["higher", "lower"]
 
 FAILURE_RATE = "failure_rate"
 
-NO_BASELINE = "no baseline is given: dpone_baseline names its file, and --dpone-update-baseline writes a first one"
+NO_BASELINE = (
+    "there is no baseline to compare with: dpone_baseline names its file, "
+    "and --dpone-update-baseline writes a first one"
+)
 NO_BOUNDS = "no bound is given: dpone_minimum, dpone_maximum or dpone_objectives name a file with some"
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
 
 from ....core.wire import ServiceInfo
+from ....services.clients import clients_of
 
 
 class Scratch(Protocol):
@@ -86,3 +87,19 @@ SAMPLE = pa.table(
     }
 )
 """Edge values that every tested service can hold."""
+
+
+@contextmanager
+def namespace(info: ServiceInfo, name: str) -> Iterator[Any]:
+    """A client of the service, and the namespace `name` in it; who creates the namespace drops it."""
+    clients = clients_of(info.record.name)
+    client = clients.connect(info.url.get_secret_value())
+    try:
+        created = clients.create(client, name)
+        try:
+            yield client
+        finally:
+            if created:
+                clients.drop(client, name)
+    finally:
+        clients.close(client)

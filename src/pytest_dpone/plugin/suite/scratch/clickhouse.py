@@ -1,17 +1,17 @@
 """ClickHouse: clickhouse-connect, Arrow both ways, a database."""
-# ruff: noqa: D102, S608 - the Protocol `Scratch` documents the methods; every name goes through `_quoted`
+# ruff: noqa: D102, S608 - the Protocol `Scratch` documents the methods; every name goes through `quoted`
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 
 from ....core.wire import ServiceInfo
-from . import SAMPLE
+from ....services.clients.clickhouse import quoted
+from . import SAMPLE, namespace
 
 _TYPES = {
     pa.int64(): "Int64",
@@ -36,7 +36,7 @@ class ClickHouseScratch:
         return str(self._client.command("select version()"))
 
     def put(self, table: str, rows: pa.Table) -> None:
-        columns = ", ".join(f"{_quoted(field.name)} {_TYPES[field.type]}" for field in rows.schema)
+        columns = ", ".join(f"{quoted(field.name)} {_TYPES[field.type]}" for field in rows.schema)
         self._client.command(f"create table {self._name(table)} ({columns}) engine = MergeTree order by id")
         self._client.insert_arrow(table, rows, database=self._database)
 
@@ -66,42 +66,11 @@ class ClickHouseScratch:
         self._client.command("rollback")
 
     def _name(self, table: str) -> str:
-        return f"{_quoted(self._database)}.{_quoted(table)}"
+        return f"{quoted(self._database)}.{quoted(table)}"
 
 
 @contextmanager
 def open_scratch(info: ServiceInfo, name: str) -> Iterator[ClickHouseScratch]:
     """A client for the database `name`, which is created if it is not there; who creates it drops it."""
-    import clickhouse_connect
-
-    url = urlsplit(info.url.get_secret_value())
-    client = clickhouse_connect.get_client(
-        host=url.hostname or "",
-        port=url.port or 8123,
-        username=unquote(url.username or "default"),
-        password=unquote(url.password or ""),
-        secure=url.scheme == "clickhouses",
-        autogenerate_session_id=False,
-    )
-    try:
-        there = name in {row[0] for row in client.query("select name from system.databases").result_rows}
-        if not there:
-            client.command(f"create database {_quoted(name)}")
-        try:
-            yield ClickHouseScratch(client, name)
-        finally:
-            if not there:
-                _drop(client, name)
-    finally:
-        client.close()
-
-
-def _drop(client: Any, name: str) -> None:
-    find = "select name from system.tables where database = {database:String}"
-    for (table,) in client.query(find, parameters={"database": name}).result_rows:
-        client.command(f"drop table {_quoted(name)}.{_quoted(table)} sync")
-    client.command(f"drop database {_quoted(name)} sync")
-
-
-def _quoted(name: str) -> str:
-    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
+    with namespace(info, name) as client:
+        yield ClickHouseScratch(client, name)

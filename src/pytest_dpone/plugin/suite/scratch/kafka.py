@@ -1,6 +1,6 @@
 """Kafka: confluent-kafka, rows as events in one transaction; a compacted topic says which topic holds which table.
 
-A log can't be renamed. So a table is a name in the compacted topic `{place}.tables`, whose value is the topic with the
+A log can't be renamed. So a table is a key in the namespace's own topic, whose value is the name of the topic with the
 table's events; to publish is to write two of these names in one transaction. Readers read what is committed.
 """
 # ruff: noqa: D102 - the Protocol `Scratch` documents the methods
@@ -20,15 +20,13 @@ from typing import Any
 import pyarrow as pa
 
 from ....core.wire import ServiceInfo
-from ....services.kafka_address import client_settings
-from . import SAMPLE
+from ....services.clients.kafka import TIMEOUT, KafkaClient
+from . import SAMPLE, namespace
 
-_TIMEOUT = 30.0
 _GATHER = 0.02
 """Seconds for which messages are gathered before they are handled together."""
 _PARTITIONS = 3
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_COMPACTED = {"cleanup.policy": "compact"}
 
 
 class KafkaScratch:
@@ -36,32 +34,25 @@ class KafkaScratch:
 
     transactional = True
 
-    def __init__(self, url: str, place: str) -> None:
-        import confluent_kafka
-        import confluent_kafka.admin
-
-        self._kafka: Any = confluent_kafka
-        self._admin_api: Any = confluent_kafka.admin
+    def __init__(self, client: KafkaClient, url: str, place: str) -> None:
+        self._client = client
         self._url = url
         self._place = place
-        self._settings = client_settings(url)
-        self._admin = self._admin_api.AdminClient(self._settings)
-        name = f"{place}.{secrets.token_hex(4)}"
-        self._producer = self._kafka.Producer({**self._settings, "transactional.id": name, "linger.ms": 5})
-        self._producer.list_topics(timeout=_TIMEOUT)  # else it looks for its coordinator half a second too early
-        self._producer.init_transactions(_TIMEOUT)
+        self._producer = client.producer(transactional_id=f"{place}.{secrets.token_hex(4)}", linger_ms=5)
+        self._producer.list_topics(timeout=TIMEOUT)  # else it looks for its coordinator half a second too early
+        self._producer.init_transactions(TIMEOUT)
 
     def version(self) -> str:
         from ....services.kafka_ask import ask_kafka
 
-        return ask_kafka(self._url, _TIMEOUT)[1]
+        return ask_kafka(self._url, TIMEOUT)[1]
 
     def put(self, table: str, rows: pa.Table) -> None:
         self._write(table, rows)
-        self._producer.commit_transaction(_TIMEOUT)
+        self._producer.commit_transaction(TIMEOUT)
 
     def get(self, table: str) -> pa.Table:
-        tables = self._fold("tables")
+        tables = self._fold(self._place)
         # The client itself tells that there is no such topic, and names it.
         topic = tables.get(table, f"{self._place}.{table}".encode()).decode()
         events = [json.loads(value) for _, value in self._read(topic)]
@@ -69,112 +60,102 @@ class KafkaScratch:
         return pa.Table.from_pylist(rows, schema=SAMPLE.schema).sort_by("id")
 
     def publish(self, staged: str, live: str) -> None:
-        topic = self._fold("tables")[staged]
+        topic = self._fold(self._place)[staged]
         self._producer.begin_transaction()
-        self._send("tables", [(live, topic), (staged, None)])
-        self._producer.commit_transaction(_TIMEOUT)
+        self._send(self._place, [(live, topic), (staged, None)])
+        self._producer.commit_transaction(TIMEOUT)
 
     def save_state(self, text: str) -> None:
+        topic = f"{self._place}.state"
+        self._client.create_topic(topic, cleanup_policy="compact")
         self._producer.begin_transaction()
-        self._send("state", [("state", text.encode())])
-        self._producer.commit_transaction(_TIMEOUT)
+        self._send(topic, [("state", text.encode())])
+        self._producer.commit_transaction(TIMEOUT)
 
     def load_state(self) -> str:
-        return self._fold("state")["state"].decode()
+        return self._fold(f"{self._place}.state")["state"].decode()
 
     def abandon(self, table: str, rows: pa.Table) -> None:
         topic = self._write(table, rows)
-        self._producer.flush(_TIMEOUT)
-        self._producer.abort_transaction(_TIMEOUT)
+        self._producer.flush(TIMEOUT)
+        self._producer.abort_transaction(TIMEOUT)
         if left := sum(1 for _ in self._read(topic)):
             raise AssertionError(f"{left} events of a transaction that was given up can be read")
 
-    def create(self, name: str, *, partitions: int = 1, settings: Mapping[str, str] | None = None) -> bool:
-        """Create the topic `name` of the place; false if it is there already."""
-        topic = f"{self._place}.{name}"
-        wanted = self._admin_api.NewTopic(topic, partitions, -1, config=dict(settings or {}))
-        try:
-            self._admin.create_topics([wanted])[topic].result(_TIMEOUT)
-        except self._kafka.KafkaException as error:
-            if error.args[0].code() != self._kafka.KafkaError.TOPIC_ALREADY_EXISTS:
-                raise
-            return False
-        return True
-
-    def drop(self) -> None:
-        """Delete all topics of the place."""
-        names = [
-            name for name in self._admin.list_topics(timeout=_TIMEOUT).topics if name.startswith(f"{self._place}.")
-        ]
-        for done in self._admin.delete_topics(names).values() if names else ():
-            done.result(_TIMEOUT)
-
     def _write(self, table: str, rows: pa.Table) -> str:
         """Begin a transaction and write a table in it; gives its topic."""
-        name = f"{table}.{secrets.token_hex(4)}"
-        self.create(name, partitions=_PARTITIONS)
+        topic = f"{self._place}.{table}.{secrets.token_hex(4)}"
+        self._client.create_topic(topic, partitions=_PARTITIONS)
         self._producer.begin_transaction()
-        self._send(name, ((str(row["id"]), _event(row)) for row in rows.to_pylist()))
-        topic = f"{self._place}.{name}"
-        self._send("tables", [(table, topic.encode())])
+        self._send(topic, ((str(row["id"]), _event(row)) for row in rows.to_pylist()))
+        self._send(self._place, [(table, topic.encode())])
         return topic
 
-    def _send(self, name: str, messages: Iterable[tuple[str, bytes | None]]) -> None:
+    def _send(self, topic: str, messages: Iterable[tuple[str, bytes | None]]) -> None:
         for key, value in messages:
             while True:
                 try:
-                    self._producer.produce(f"{self._place}.{name}", value, key)
+                    self._producer.produce(topic, value, key)
                     break
                 except BufferError:  # its queue is full: let some of it go
                     self._producer.poll(0.1)
 
-    def _fold(self, name: str) -> dict[str, bytes]:
+    def _fold(self, topic: str) -> dict[str, bytes]:
         """Key → latest value in a compacted topic; what was deleted is not there."""
         latest: dict[str, bytes | None] = {}
-        for key, value in self._read(f"{self._place}.{name}"):
+        for key, value in self._read(topic):
             latest[key.decode()] = value
         return {key: value for key, value in latest.items() if value is not None}
 
     def _read(self, topic: str) -> Iterator[tuple[bytes, bytes]]:
         """(key, value) of all committed events of `topic`, in order within each partition."""
-        own = {"group.id": f"{self._place}.reader", "enable.partition.eof": "true", "isolation.level": "read_committed"}
+        kafka = self._client.kafka
         # The end is told by an empty answer, for which a broker waits as long as it is asked to.
-        own |= {"enable.auto.commit": "false", "fetch.wait.max.ms": "10"}
-        consumer = self._kafka.Consumer({**self._settings, **own})
+        consumer = self._client.consumer(
+            f"{self._place}.reader", enable_partition_eof=True, isolation_level="read_committed", fetch_wait_max_ms=10
+        )
         try:
-            found = consumer.list_topics(topic, timeout=_TIMEOUT).topics[topic]
+            found = consumer.list_topics(topic, timeout=TIMEOUT).topics[topic]
             if found.error is not None:
-                raise self._kafka.KafkaException(f"{topic}: {found.error}")
-            places = [self._kafka.TopicPartition(topic, index, 0) for index in found.partitions]
+                raise kafka.KafkaException(f"{topic}: {found.error}")
+            places = [kafka.TopicPartition(topic, index, 0) for index in found.partitions]
+            self._await_markers(places)
             consumer.assign(places)
             ended: set[int] = set()
-            deadline = time.monotonic() + _TIMEOUT
+            deadline = time.monotonic() + TIMEOUT
             while len(ended) < len(places):
                 if time.monotonic() > deadline:
-                    raise TimeoutError(f"the end of {topic} was not reached within {_TIMEOUT:g} s")
+                    raise TimeoutError(f"the end of {topic} was not reached within {TIMEOUT:g} s")
                 for message in consumer.consume(10_000, _GATHER):
                     if message.error() is None:
                         yield message.key(), message.value()
-                    elif message.error().code() == self._kafka.KafkaError._PARTITION_EOF:
+                    elif message.error().code() == kafka.KafkaError._PARTITION_EOF:
                         ended.add(message.partition())
                     else:
-                        raise self._kafka.KafkaException(message.error())
+                        raise kafka.KafkaException(message.error())
         finally:
             consumer.close()
+
+    def _await_markers(self, places: list[Any]) -> None:
+        """Until no transaction is open: a broker tells that one is committed before all readers can see it."""
+        levels, wanted = self._client.kafka.IsolationLevel, self._client.admin_api.OffsetSpec.latest()
+        deadline = time.monotonic() + TIMEOUT
+
+        def ends(level: Any) -> list[int]:
+            found = self._client.admin.list_offsets(dict.fromkeys(places, wanted), isolation_level=level)
+            return [found[place].result(TIMEOUT).offset for place in places]
+
+        while ends(levels.READ_COMMITTED) != ends(levels.READ_UNCOMMITTED):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"a transaction was not over within {TIMEOUT:g} s")
+            time.sleep(_GATHER)
 
 
 @contextmanager
 def open_scratch(info: ServiceInfo, name: str) -> Iterator[KafkaScratch]:
-    """A client for the topics below `name`; who creates the first of them deletes them all."""
-    opened = KafkaScratch(info.url.get_secret_value(), name)
-    ours = opened.create("tables", settings=_COMPACTED)
-    try:
-        if ours:
-            opened.create("state", settings=_COMPACTED)
-        yield opened
-    finally:
-        if ours:
-            opened.drop()
+    """Clients for the topics of the namespace `name`, which is created if it is not there; who creates it drops it."""
+    with namespace(info, name) as client:
+        yield KafkaScratch(client, info.url.get_secret_value(), name)
 
 
 def _event(row: Mapping[str, Any]) -> bytes:

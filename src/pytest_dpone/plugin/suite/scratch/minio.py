@@ -8,12 +8,12 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ....core.wire import ServiceInfo
+from . import namespace
 
 _PART = 5 * 1024 * 1024
 
@@ -79,38 +79,5 @@ class MinioScratch:
 @contextmanager
 def open_scratch(info: ServiceInfo, name: str) -> Iterator[MinioScratch]:
     """A client for the bucket `name`, which is created if it is not there; who creates it removes it."""
-    client = _client(info)
-    try:
-        there = name in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}
-        if not there:
-            client.create_bucket(Bucket=name)
-        try:
-            yield MinioScratch(client, name)
-        finally:
-            if not there:
-                _drop(client, name)
-    finally:
-        client.close()
-
-
-def _client(info: ServiceInfo) -> Any:
-    import boto3
-    from botocore.config import Config
-
-    url = urlsplit(info.url.get_secret_value())
-    scheme = "https" if url.scheme == "s3s" else "http"
-    return boto3.client(
-        "s3",
-        endpoint_url=f"{scheme}://{url.netloc.rpartition('@')[2]}",
-        aws_access_key_id=unquote(url.username or ""),
-        aws_secret_access_key=unquote(url.password or ""),
-        region_name=parse_qs(url.query).get("region", ["us-east-1"])[0],
-        config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
-    )
-
-
-def _drop(client: Any, name: str) -> None:
-    for page in client.get_paginator("list_objects_v2").paginate(Bucket=name):
-        for item in page.get("Contents", ()):
-            client.delete_object(Bucket=name, Key=item["Key"])
-    client.delete_bucket(Bucket=name)
+    with namespace(info, name) as client:
+        yield MinioScratch(client, name)

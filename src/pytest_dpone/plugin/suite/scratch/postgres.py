@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from ....core.wire import ServiceInfo
-from . import SAMPLE
+from . import SAMPLE, namespace
 
 if TYPE_CHECKING:
     import psycopg
@@ -104,26 +104,8 @@ class PostgresScratch:
 @contextmanager
 def open_scratch(info: ServiceInfo, name: str) -> Iterator[PostgresScratch]:
     """A connection to the schema `name`, which is created if it is not there; who creates it drops it."""
-    import psycopg
-    from psycopg import sql
     from psycopg.rows import dict_row
 
-    with psycopg.connect(info.url.get_secret_value(), autocommit=True, row_factory=dict_row) as connection:
-        schema = sql.Identifier(name)
-        there = connection.execute("select 1 from pg_namespace where nspname = %s", [name]).fetchone()
-        if not there:
-            connection.execute(sql.SQL("create schema {}").format(schema))
-        try:
-            yield PostgresScratch(connection, name)
-        finally:
-            if not there:
-                _drop(connection, name)
-
-
-def _drop(connection: psycopg.Connection[Any], name: str) -> None:
-    from psycopg import sql
-
-    tables = connection.execute("select tablename from pg_tables where schemaname = %s", [name]).fetchall()
-    for row in tables:
-        connection.execute(sql.SQL("drop table {}").format(sql.Identifier(name, row["tablename"])))
-    connection.execute(sql.SQL("drop schema {}").format(sql.Identifier(name)))
+    with namespace(info, name) as connection:
+        connection.row_factory = dict_row
+        yield PostgresScratch(connection, name)

@@ -1,0 +1,70 @@
+"""Removing what a dead run made on servers that it did not start: by its recorded names, never by a pattern."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..core.model import ServiceRecord
+from ..core.wire import ServiceInfo, scrub
+from ..errors import UsageError, described
+from ..services import journal, lease
+from ..services.catalog import open_catalog
+from ..services.stack import external_from_environ
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """One namespace, and what became of it."""
+
+    where: str
+    what: str
+    became: str
+
+
+def clean_run(run_id: str, environ: Mapping[str, str]) -> list[Cleaned]:
+    """Remove the namespaces of the run, at the addresses that the environment names.
+
+    Raises `UsageError` for a run that is alive, or that is not known here.
+    """
+    if not lease.RUN_ID.fullmatch(run_id):
+        raise UsageError(f"{run_id[:64]!r} is no run id", hint="the header of a run prints it")
+    if lease.is_alive(run_id, base=lease.base_directory()):
+        raise UsageError(f"the run {run_id} is alive", hint="wait for its end, or stop it")
+    made = journal.left(run_id)
+    if not made:
+        raise UsageError(
+            f"nothing is recorded of a run {run_id}", hint="`pytest-dpone clean` lists the runs that left something"
+        )
+    external = external_from_environ(environ)
+    return [_remove(run_id, each, external.get(each.service)) for each in made]
+
+
+def remains() -> list[Cleaned]:
+    """What dead runs have left on servers, and how it is removed."""
+    base = lease.base_directory()
+    return [
+        Cleaned(each.service, each.namespace, f"left; remove it with --run-id {run_id}")
+        for run_id in journal.runs_with_remains()
+        if not lease.is_alive(run_id, base=base)
+        for each in journal.left(run_id)
+    ]
+
+
+def _remove(run_id: str, made: journal.Made, url: object) -> Cleaned:
+    from pydantic import SecretStr
+
+    if not isinstance(url, SecretStr):
+        variable = f"DPONE_{made.service.upper()}_URL"
+        return Cleaned(made.service, made.namespace, f"could not be removed: {variable} is not set")
+    record = ServiceRecord(name=made.service, provider="external", product="", version="", fidelity="real")
+    catalog = open_catalog(ServiceInfo(record=record, url=url), bucket=made.bucket)
+    try:
+        catalog.close(made.namespace)
+    except Exception as error:
+        text = scrub(described(error), [url]).partition("\n")[0]
+        return Cleaned(made.service, made.namespace, f"could not be removed: {text}")
+    finally:
+        catalog.disconnect()
+    journal.forget(run_id, made)
+    return Cleaned(made.service, made.namespace, "removed")
