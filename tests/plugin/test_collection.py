@@ -142,8 +142,8 @@ def test_the_shipped_matrix_is_collected_in_order(pytester: pytest.Pytester) -> 
     planned = [f"dpone/test_matrix.py::test_case[{c.case_id}]" for c in build_matrix(default_registry()).planned]
     assert [line for line in found if "test_matrix" in line] == planned
     services = [line for line in found if line.startswith("dpone/test_services.py::")]
-    assert {line.rpartition("[")[2] for line in services} == {"postgres]", "clickhouse]", "minio]"}
-    assert len(services) == 24
+    assert {line.rpartition("[")[2] for line in services} == {"postgres]", "clickhouse]", "kafka]", "minio]"}
+    assert len(services) == 32
 
 
 def test_service_tests_are_only_for_the_services_of_the_scope(pytester: pytest.Pytester) -> None:

@@ -91,9 +91,9 @@ def test_a_list_of_servers_is_shown_without_its_secrets() -> None:
 
 
 def test_releases_are_known_by_their_metadata_version() -> None:
-    assert [release(level) for level in (0, 1, 5, 21, 22, 25, 26, 27, 28)] == [
-        *("unknown", "3.0", "3.3", "3.9", "4.0", "4.0", "4.1", "4.1"),
-        "newer than 4.1",
+    assert [release(level) for level in (0, 1, 5, 21, 22, 25, 26, 27, 30, 31)] == [
+        *("unknown", "3.0", "3.3", "3.9", "4.0", "4.0", "4.1", "4.1", "4.3"),
+        "newer than 4.3",
     ]
 
 
