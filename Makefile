@@ -6,10 +6,10 @@ ROWS ?= 500
 WORKERS ?= 2
 ACTIONLINT ?= v1.7.12
 
-.PHONY: certify test unit real selfcheck cover lint types format batteries bench clean help
+.PHONY: certify test unit real selfcheck cover lint types format batteries bench batteries-registry clean help
 
 help:                ## List the targets
-	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 20
 
 certify: $(VENV)/.run ## Certify the reference engine on services that start here, without Docker
 	$(BIN)/pytest --dpone-profile=local_live --dpone-rows=$(ROWS) -n $(WORKERS)
@@ -47,6 +47,9 @@ batteries: $(VENV)/.dev ## Run the stand-ins' batteries on the real servers, too
 
 bench: $(VENV)/.dev  ## Print the speeds as ratios measured in one run
 	$(BIN)/python benchmarks/run.py
+
+batteries-registry: $(VENV)/.dev ## Hold our Schema Registry against another one (needs Java 17 and Maven)
+	$(BIN)/python docker/test-images/schema_registry/batteries.py
 
 clean:               ## Remove the virtual environment and what runs left
 	rm -rf $(VENV) test_artifacts .pytest_cache .mypy_cache .ruff_cache .hypothesis

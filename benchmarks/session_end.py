@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from pytest_dpone.core.gates.metrics import Baseline
+from pytest_dpone.core.gates.ruling import GateResult
 from pytest_dpone.core.gates.tallies import MarkerCounts, MarkerFacts
 from pytest_dpone.core.model import (
     ActName,
@@ -25,10 +26,11 @@ from pytest_dpone.core.model import (
     Verdict,
 )
 from pytest_dpone.core.registry import Family, Registry
-from pytest_dpone.run.certification import Certification
+from pytest_dpone.run.certification import Cases, Certification
 from pytest_dpone.run.conclusion import Conclusion, Measured
 from pytest_dpone.run.gate_files import new_stamp
 from pytest_dpone.run.inputs import GateInputs
+from pytest_dpone.run.page import write_page
 from pytest_dpone.run.plan import make_plan
 from pytest_dpone.run.publication import Identity, Publication
 from pytest_dpone.run.tree import Tree
@@ -69,9 +71,12 @@ def main(folder: Path) -> None:
         markers={name: MarkerCounts(passed=8) for name in ("integration_postgres", "integration_matrix")},
     )
 
-    def conclude(tallies, report):  # type: ignore[no-untyped-def]
-        measured = Measured(tallies, markers, 1000, report.passed, certification.publication.report_path)
-        return Conclusion(tree, inputs, stamp).conclude(measured)
+    def conclude(cases: Cases) -> tuple[GateResult, ...]:
+        path = certification.publication.report_path
+        measured = Measured(cases.tallies, markers, 1000, cases.decision.passed, path)
+        conclusion = Conclusion(tree, inputs, stamp)
+        conclusion.write_page = lambda gates: write_page(tree, plan, cases, gates=gates, stamp=stamp)
+        return conclusion.conclude(measured)
 
     started = time.perf_counter()
     outcome = certification.finish(missing=NotRun.DESELECTED, detail="", conclude=conclude)

@@ -33,6 +33,7 @@ from pytest_dpone.core.registry import default_registry
 from pytest_dpone.core.wire import Job, RunFacts
 from pytest_dpone.engines.native import NativeEngine
 from pytest_dpone.plugin.options import TABLE, VARIABLES
+from pytest_dpone.plugin.suite.scratch import LACKS, SUITES
 from pytest_dpone.report.terminal import summary_lines
 from pytest_dpone.run.publication import Identity, Publication
 from pytest_dpone.run.verdict import decide
@@ -196,11 +197,11 @@ def test_what_is_not_run_is_there() -> None:
 
 
 def test_make_targets_exist() -> None:
-    targets = set(re.findall(r"^([a-z]+):", (pages.ROOT / "Makefile").read_text(), re.M))
+    targets = set(re.findall(r"^([a-z-]+):", (pages.ROOT / "Makefile").read_text(), re.M))
     named = {
         word
         for page in PAGES
-        for match in re.findall(r"`?make ((?:[a-z]+ ?)+)`", pages.read(page))
+        for match in re.findall(r"`?make ((?:[a-z-]+ ?)+)`", pages.read(page))
         for word in match.split()
     }
     named |= {c.text.split()[1] for c in pages.all_commands() if c.text.startswith("make ")}
@@ -311,6 +312,27 @@ def test_reasons_for_not_running_are_told() -> None:
 def test_images_are_those_of_the_services() -> None:
     told = re.findall(r"^\| (\w+) \| `([^`]+)` \|$", pages.read("docs/services.md"), re.M)
     assert dict(told) == {name: row.image.reference for name, row in SERVICES.items() if row.image is not None}
+
+
+def test_the_service_tests_are_told() -> None:
+    text = pages.read("docs/services.md").split("## What the service tests check", 1)[1]
+    rows = [
+        (found[1], *(cell.strip() for cell in found[2].split("|")))
+        for found in re.finditer(r"^\| `(\w+)` \|(.+)\|$", text, re.M)
+    ]
+    services, registry = (
+        {
+            name.removeprefix("test_")
+            for name in vars(importlib.import_module(f"pytest_dpone.plugin.suite.test_{suite}"))
+            if name.startswith("test_")
+        }
+        for suite in SUITES
+    )
+    assert {name for name, cell, _ in rows if cell} == services
+    assert {name for name, _, cell in rows if cell and not cell.startswith("– ")} == registry
+    lacking = {name: cell.removeprefix("– ").rstrip(".") for name, _, cell in rows if cell.startswith("– ")}
+    assert {name: cell[0].lower() + cell[1:] for name, cell in lacking.items()} == LACKS["schema_registry"]
+    assert services - registry == set(lacking)
 
 
 def test_the_commands_page_has_every_command() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_dpone.errors import UsageError
 from pytest_dpone.services.choice import DockerLook, Surroundings, choose, needs_docker
-from pytest_dpone.services.table import SERVICES, docker_may_answer, fill, missing_modules
+from pytest_dpone.services.table import SERVICES, Image, Service, docker_may_answer, fill, missing_modules
 
 ENGINE = DockerLook(engine="28.0", error="", images={"postgres": "", "clickhouse": "", "minio": ""})
 
@@ -105,12 +105,27 @@ def test_every_provider_of_postgres_needs_the_client() -> None:
         assert choice.reason == "postgres: the module psycopg not installed; pip install 'pytest-dpone[postgres]'"
 
 
-@pytest.mark.parametrize("name", ["schema_registry", "mssql"])
+@pytest.mark.parametrize("name", ["mssql"])
 def test_later_services_are_unavailable(name: str) -> None:
     choice = choose(name, around(docker=ENGINE))
     assert choice.provider is None
     assert "not implemented yet" in choice.reason
     assert not needs_docker(name, {}, frozenset())
+
+
+def test_a_container_that_needs_another_one_is_had_only_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = Image("broker:1", 9092, {})
+    broker = Service("kafka", scheme="kafka", image=image, variables=("DPONE_KAFKA_URL",))
+    monkeypatch.setattr("pytest_dpone.services.choice.SERVICES", {**SERVICES, "kafka": broker})
+    both = DockerLook(engine="28.0", error="", images={"kafka": "", "schema_registry": ""})
+    assert choose("schema_registry", around(docker=both)).provider == "docker"
+    assert choose("schema_registry", around({"schema_registry": "docker"}, docker=both)).provider == "docker"
+    choice = choose("schema_registry", around(docker=both, external=frozenset(["kafka"])))
+    assert choice.provider == "embedded"
+    assert choice.reason.endswith("its container needs the container of kafka: it is had by external")
+    choice = choose("schema_registry", around({"schema_registry": "docker"}, docker=DockerLook(engine="28.0")))
+    assert choice.provider is None
+    assert "its container needs the container of kafka: kafka: no provider can serve it." in choice.reason
 
 
 def test_unknown_names_get_a_near_miss() -> None:

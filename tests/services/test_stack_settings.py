@@ -47,6 +47,8 @@ def test_settings_show_no_secret() -> None:
         ("postgres", "postgres://h/d"),
         ("clickhouse", "clickhouses://h/"),
         ("minio", "s3s://k:s@h:1?region=eu-1"),
+        ("schema_registry", "http://u:p@h:8081"),
+        ("schema_registry", "https://u:p@h/apis/ccompat/v7"),
     ],
 )
 def test_other_spellings_of_an_address_are_taken(name: str, url: str) -> None:
@@ -67,6 +69,10 @@ def test_other_spellings_of_an_address_are_taken(name: str, url: str) -> None:
         (
             {"external": {"minio": SecretStr(f"s3://u:{CANARY}@h:9/b")}},
             "the address of minio names a database or bucket",
+        ),
+        (
+            {"external": {"schema_registry": SecretStr(f"ftp://u:{CANARY}@h:9")}},
+            "the address of schema_registry can't be read",
         ),
         (
             {"external": {"clickhouse": SecretStr(f"clickhouses://u:{CANARY}@h:1/d?x=1")}},

@@ -64,7 +64,7 @@ def doctor(arguments: argparse.Namespace) -> int:
 
 def serve(arguments: argparse.Namespace) -> int:
     """Run an embedded service until Ctrl-C; prints its address, with the password made for this run, on one line."""
-    name = "minio" if arguments.service == "s3" else arguments.service
+    name = "minio" if arguments.service == "s3" else arguments.service.replace("-", "_")
     with _stack("serve", providers={name: "embedded"}) as stack:
         info = stack.ensure([name])[name]
         print(info.url.get_secret_value(), flush=True)

@@ -15,6 +15,7 @@ from .fixtures import (
     dpone_kafka,
     dpone_minio,
     dpone_postgres,
+    dpone_schema_registry,
     dpone_settings,
     dpone_stack,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "dpone_kafka",
     "dpone_minio",
     "dpone_postgres",
+    "dpone_schema_registry",
     "dpone_settings",
     "dpone_stack",
 ]

@@ -69,6 +69,12 @@ def dpone_minio(request: pytest.FixtureRequest) -> Iterator[ServiceHandle]:
     yield from _handle(request, "minio")
 
 
+@pytest.fixture(scope="session")
+def dpone_schema_registry(request: pytest.FixtureRequest) -> Iterator[ServiceHandle]:
+    """A running Schema Registry: address, credentials, a client, a start of subjects' names. Skips if there is none."""
+    yield from _handle(request, "schema_registry")
+
+
 @pytest.fixture
 def dpone_case(request: pytest.FixtureRequest) -> Case:
     """A planned case; a test that asks for it runs once for each case that the options select."""

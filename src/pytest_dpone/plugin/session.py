@@ -222,10 +222,11 @@ class DponeSession:
         return report
 
     def _suites(self) -> list[str]:
-        from .suite.scratch import TESTED
+        from .suite.scratch import SUITES
 
-        tested = any(name in TESTED for name in self.plan.services)
-        return [suite for suite in self.activity.suites if suite != "services" or tested]
+        planned = set(self.plan.services)
+        tests = [suite for suite, services in SUITES.items() if planned.intersection(services)]
+        return [part for suite in self.activity.suites for part in (tests if suite == "services" else [suite])]
 
     def pytest_unconfigure(self) -> None:
         """Stop what this process started."""

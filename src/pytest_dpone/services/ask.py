@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -41,12 +42,10 @@ def ask(service: str, url: str, *, timeout: float = 5.0) -> Answer:
 
 
 def prove(service: str, url: str, *, timeout: float = 5.0) -> Answer:
-    """As `ask`, for a server that we have started ourselves: it may be used for a moment, too."""
+    """As `ask`, for a server that we have started ourselves: it is written to and read, where that proves more."""
     answer = ask(service, url, timeout=timeout)
-    if service == "kafka":
-        from .kafka_ask import prove_kafka
-
-        prove_kafka(url, timeout)
+    if service in _TRIALS:
+        _TRIALS[service](url, timeout)
     return answer
 
 
@@ -64,10 +63,8 @@ def _postgres(url: str, timeout: float) -> Answer:
 
 def _clickhouse(url: str, timeout: float) -> Answer:
     parts = urlsplit(url)
-    token = base64.b64encode(f"{_user(parts, 'default')}:{_password(parts)}".encode()).decode()
-    status, _, body = _get(
-        parts, "/?query=" + quote("SELECT version()"), {"Authorization": f"Basic {token}"}, timeout, default_port=8123
-    )
+    headers = {"Authorization": _basic(_user(parts, "default"), _password(parts))}
+    status, _, body = _get(parts, "/?query=" + quote("SELECT version()"), headers, timeout, default_port=8123)
     text = body.decode(errors="replace").strip()
     if status != 200:
         raise ServiceFailed(f"HTTP {status}: {text[:300]}", hint=_hint(text))
@@ -88,18 +85,77 @@ def _minio(url: str, timeout: float) -> Answer:
     return Answer(product, version or "unknown")
 
 
+def _schema_registry(url: str, timeout: float) -> Answer:
+    status, body = _registry(url, "GET", "/subjects", timeout=timeout)
+    if status != 200 or not isinstance(body, list):
+        told = body.get("message", "") if isinstance(body, dict) else ""
+        hint = "authentication" if status in (401, 403) else ""
+        raise ServiceFailed(f"HTTP {status}: {str(told)[:300]}", hint=_hint(hint))
+    status, said = _registry(url, "GET", "/v1/metadata/version", timeout=timeout)
+    told = said if status == 200 and isinstance(said, dict) else {}  # Confluent's tells its version only
+    return Answer(str(told.get("product") or "Schema Registry"), str(told.get("version") or "unknown"))
+
+
+def _try_schema_registry(url: str, timeout: float) -> None:
+    """Register a schema, read it back by its id, and delete it for good."""
+    subject, schema = f"/subjects/dpone-ready-{os.urandom(8).hex()}", '"string"'
+    status, made = _registry(url, "POST", f"{subject}/versions", {"schema": schema}, timeout=timeout)
+    read: object = None
+    try:
+        if status == 200 and isinstance(made, dict):
+            status, read = _registry(url, "GET", f"/schemas/ids/{made['id']}", timeout=timeout)
+    finally:
+        for permanent in ("", "?permanent=true"):
+            _registry(url, "DELETE", subject + permanent, timeout=timeout)
+    if status != 200 or not isinstance(read, dict) or read.get("schema") != schema:
+        raise ServiceFailed(f"HTTP {status}: a schema was not read back as it was registered", hint=_hint(""))
+
+
 def _kafka(url: str, timeout: float) -> Answer:
     from .kafka_ask import ask_kafka
 
     return Answer(*ask_kafka(url, timeout))
 
 
+def _try_kafka(url: str, timeout: float) -> None:
+    from .kafka_ask import prove_kafka
+
+    prove_kafka(url, timeout)
+
+
+_TRIALS: Mapping[str, Callable[[str, float], None]] = {
+    "kafka": _try_kafka,
+    "schema_registry": _try_schema_registry,
+}
+
 _QUESTIONS: Mapping[str, Callable[[str, float], Answer]] = {
     "postgres": _postgres,
     "clickhouse": _clickhouse,
     "minio": _minio,
     "kafka": _kafka,
+    "schema_registry": _schema_registry,
 }
+
+
+def _registry(
+    url: str, method: str, path: str, content: object = None, *, timeout: float
+) -> tuple[int, dict[str, object] | list[object]]:
+    """(status, JSON) of a registry; an empty object for an answer that is no JSON."""
+    parts = urlsplit(url)
+    headers = {"Accept": "application/vnd.schemaregistry.v1+json, application/json"}
+    if parts.username:
+        headers["Authorization"] = _basic(_user(parts, ""), _password(parts))
+    body = None
+    if content is not None:
+        headers["Content-Type"] = "application/vnd.schemaregistry.v1+json"
+        body = json.dumps(content).encode()
+    target = parts.path.rstrip("/") + path
+    status, _, answer = _send(parts, method, target, headers, body, timeout=timeout, default_port=None)
+    try:
+        said = json.loads(answer)
+    except ValueError:
+        said = {}
+    return status, said if isinstance(said, list | dict) else {}
 
 
 def _minio_version(parts: SplitResult, timeout: float) -> str:
@@ -127,11 +183,25 @@ def _s3_get(parts: SplitResult, path: str, timeout: float) -> tuple[int, dict[st
 def _get(
     parts: SplitResult, target: str, headers: Mapping[str, str], timeout: float, *, default_port: int
 ) -> tuple[int, dict[str, str], bytes]:
-    secure = parts.scheme in ("s3s", "clickhouses")
+    return _send(parts, "GET", target, headers, None, timeout=timeout, default_port=default_port)
+
+
+def _send(
+    parts: SplitResult,
+    method: str,
+    target: str,
+    headers: Mapping[str, str],
+    body: bytes | None,
+    *,
+    timeout: float,
+    default_port: int | None,
+) -> tuple[int, dict[str, str], bytes]:
+    """(status, headers, body) of the answer; without `default_port` it is the scheme's own."""
+    secure = parts.scheme in ("s3s", "clickhouses", "https")
     kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
     connection = kind(parts.hostname or "", parts.port or default_port, timeout=timeout)
     try:
-        connection.request("GET", target, headers=dict(headers))
+        connection.request(method, target, body=body, headers=dict(headers))
         answer = connection.getresponse()
         return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read(1 << 20)
     except http.client.HTTPException as error:
@@ -144,6 +214,10 @@ def _host_header(parts: SplitResult) -> str:
     host = parts.hostname or ""
     host = f"[{host}]" if ":" in host else host
     return f"{host}:{parts.port or 9000}"
+
+
+def _basic(user: str, password: str) -> str:
+    return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
 
 
 def _user(parts: SplitResult, default: str) -> str:

@@ -65,6 +65,12 @@ def choose(name: str, around: Surroundings) -> Choice:
     return Choice(name, wanted, "asked for by name", asked=True)
 
 
+def needs(choice: Choice) -> tuple[str, ...]:
+    """The services whose containers must be up before the container that was chosen starts."""
+    image = SERVICES[choice.service].image
+    return image.needs if image is not None and choice.provider == "docker" else ()
+
+
 def needs_docker(name: str, providers: Mapping[str, str], external: frozenset[str]) -> bool:
     """If the choice for `name` rests on what a Docker Engine says."""
     wanted = providers.get(name, "auto")
@@ -101,6 +107,10 @@ def _against_docker(service: Service, around: Surroundings) -> str:
         return "not implemented yet"
     if absent := around.missing(("testcontainers", "docker")):
         return f"{_absent(absent)}; pip install 'pytest-dpone[docker]'"
+    for needed in service.image.needs:
+        if (other := choose(needed, around)).provider != "docker":
+            how = f"it is had by {other.provider}" if other.provider else other.reason
+            return f"its container needs the container of {needed}: {how}"
     look = around.docker()
     return look.images.get(service.name, "the image was not looked for") if look.engine else look.error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -36,6 +37,7 @@ def keep(spec: Spec, wire: Wire) -> None:
     name = f"dpone-{spec.run_id}-{spec.service}-{os.urandom(4).hex()}".lower()
     wire.owns_container(name)
     try:
+        _make_network(client, name, spec)
         container = _started(service, spec, name)
         ready = _await(container, service, spec)
         wire.ready(replace(ready, image=spec.image, digest=_digest(image)))
@@ -65,7 +67,10 @@ def look(images: Mapping[str, str]) -> DockerLook:
 
 
 def remove_containers(names: Sequence[str], run_id: str) -> None:
-    """Remove containers by id or name, with their volumes, if they carry the run's label; missing ones are fine."""
+    """Remove containers by id or name, with their volumes, if they carry the run's label; missing ones are fine.
+
+    A network of the container's name goes with it.
+    """
     docker: Any = require("docker", extra="docker")
     client = _client(timeout=30)
     for name in names:
@@ -78,6 +83,35 @@ def remove_containers(names: Sequence[str], run_id: str) -> None:
         except docker.errors.APIError as error:
             if error.status_code != 409:  # somebody else is removing it at this moment
                 raise
+        _remove_network(client, name, run_id)
+
+
+def _make_network(client: Any, name: str, spec: Spec) -> None:
+    """A network of the container's own name, on which it reaches its peers by the names of their services."""
+    if not spec.peers:
+        return
+    network = client.networks.create(name, labels={RUN_LABEL: spec.run_id, SERVICE_LABEL: spec.service})
+    for service, container in spec.peers.items():
+        network.connect(container, aliases=[service])
+
+
+def _remove_network(client: Any, name: str, run_id: str) -> None:
+    docker: Any = require("docker", extra="docker")
+    for last in (False, False, False, True):
+        try:
+            network = client.networks.get(name)
+            if network.attrs.get("Labels", {}).get(RUN_LABEL) != run_id:
+                return
+            for container in network.attrs.get("Containers") or {}:
+                with contextlib.suppress(docker.errors.APIError):  # it is being removed itself
+                    network.disconnect(container, force=True)
+            network.remove()
+        except docker.errors.NotFound:
+            return
+        except docker.errors.APIError:
+            if last:
+                raise
+            time.sleep(0.2)  # a peer is leaving at this moment
 
 
 def _client(*, timeout: int) -> Any:
@@ -103,8 +137,7 @@ def _have_image(client: Any, reference: str) -> Any:
 def _started(service: Service, spec: Spec, name: str) -> Any:
     """A started container. A port that was chosen beforehand may be taken by somebody else meanwhile: then another."""
     for attempt in range(_PORT_ATTEMPTS):
-        container = _container(service, spec, _free_port() if _image(service).advertised else None)
-        container.with_name(name)
+        container = _container(service, spec, name, _free_port() if _image(service).advertised else None)
         try:
             _start(container, spec.image)
             break
@@ -116,18 +149,20 @@ def _started(service: Service, spec: Spec, name: str) -> Any:
     return container
 
 
-def _container(service: Service, spec: Spec, port: int | None) -> Any:
+def _container(service: Service, spec: Spec, name: str, port: int | None) -> Any:
     os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"  # we remove our containers ourselves, and pull nothing for that
     core: Any = require("testcontainers.core.container", extra="docker")
     image = _image(service)
     values = {"user": spec.user, "password": spec.password, "database": service.database}
     values["port"] = str(port or "")
     container = core.DockerContainer(spec.image)
+    container.with_name(name)
     container.with_envs(**{name: fill(value, values) for name, value in image.environment.items()})
     container.with_kwargs(
         labels={RUN_LABEL: spec.run_id, SERVICE_LABEL: spec.service},
         shm_size=image.shm_size,
         restart_policy={"Name": "no"},
+        **({"network": name} if spec.peers else {}),
     )
     if image.command:
         container.with_command(list(image.command))

@@ -16,8 +16,8 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TextIO, TypeVar
 
@@ -47,6 +47,8 @@ class Spec:
     image: str = ""
     url: str = ""
     """The address, for the external provider only."""
+    peers: Mapping[str, str] = field(default_factory=dict)
+    """Service → name of its container: what the container must reach by the service's name."""
 
     def to_json(self) -> str:
         """One line, with the secrets in clear: for the keeper's standard input only."""

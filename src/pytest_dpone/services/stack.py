@@ -232,7 +232,7 @@ def _check_address(name: str, url: str) -> None:
     if not good:
         # The address may hold a password, so it is not shown.
         raise UsageError(f"the address of {name} can't be read", hint=f"its form is {form}")
-    if parts.path.strip("/") and not service.database:
+    if parts.path.strip("/") and not service.database and not service.below_path:
         raise UsageError(
             f"the address of {name} names a database or bucket",
             hint=f"leave it out, a run makes its own: the form is {form}",

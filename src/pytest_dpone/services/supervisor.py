@@ -21,7 +21,7 @@ from typing import Any
 
 from ..core.secrets import Scrubber
 from ..errors import DponeError, ServiceUnavailable
-from .choice import Choice, Surroundings, choose, needs_docker
+from .choice import Choice, Surroundings, choose, needs, needs_docker
 from .keeper import Spec
 from .kept import Kept, start_keeper, stop_all
 from .lease import OwnedProcess, Owner, remove_tree, write_owner
@@ -188,6 +188,8 @@ class Supervisor:
         )
         for name in pending:
             self._choices[name] = choose(name, around)
+            for needed in needs(self._choices[name]):
+                self._choices.setdefault(needed, choose(needed, around))
         return True
 
     def _ensure(self, names: tuple[str, ...]) -> dict[str, Any] | None:
@@ -196,17 +198,22 @@ class Supervisor:
             raise ServiceUnavailable(
                 "\n".join(lost), hint="see above for each service; `pytest-dpone doctor` lists all"
             )
-        for name in names:
-            if name not in self._services:
+        everything = tuple(dict.fromkeys(needed for name in names for needed in (*needs(self._choices[name]), name)))
+        for name in everything:
+            if name not in self._services and all(self._is_up(needed) for needed in needs(self._choices[name])):
                 self._services[name] = self._start(name)
                 self._note_owner()
-        services = [self._services[name] for name in names]
-        for service in services:
+        services = {name: self._services[name] for name in everything if name in self._services}
+        for service in services.values():
             if service.error is not None:
                 raise service.error
-        if any(service.info is None for service in services):
+        if any(name not in services or services[name].info is None for name in names):
             return None
-        return {service.name: service.info for service in services}
+        return {name: services[name].info for name in names}
+
+    def _is_up(self, name: str) -> bool:
+        service = self._services[name]
+        return service.info is not None and service.error is None
 
     def _start(self, name: str) -> Kept:
         provider = self._choices[name].provider
@@ -227,6 +234,7 @@ class Supervisor:
             pull_timeout=self._settings.pull_timeout,
             image=self._settings.images.get(name) or (service.image.reference if service.image else ""),
             url=self._settings.external.get(name, "") if provider == "external" else "",
+            peers={needed: self._services[needed].containers[-1] for needed in needs(self._choices[name])},
         )
         self._scrub.add(spec.password)
         kept = start_keeper(spec, provider, self._scrub, self._note_owner)

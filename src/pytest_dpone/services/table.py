@@ -26,6 +26,8 @@ class Image:
     shm_size: str = "256m"
     advertised: bool = False
     """If the server tells clients its address, so that the published port, `{port}`, is chosen before the start."""
+    needs: tuple[str, ...] = ()
+    """Services in containers that must be up before, and are reached by their own names as host names."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class Service:
     image: Image | None = None
     variables: tuple[str, ...] = ()
     """Environment variables that hold an address."""
+    below_path: bool = False
+    """If the service may lie below a path of the server in its address."""
     no_provider: str = "not implemented yet"
 
     @property
@@ -132,9 +136,14 @@ _KAFKA = Service(
             "KAFKA_NODE_ID": "1",
             "KAFKA_PROCESS_ROLES": "broker,controller",
             # The names keep the image's scripts from asking for a file with logins: ours comes as a setting, below.
-            "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": "CLIENT:SASL_PLAINTEXT,BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
-            "KAFKA_LISTENERS": "CLIENT://0.0.0.0:9092,BROKER://127.0.0.1:19092,CONTROLLER://127.0.0.1:9093",
-            "KAFKA_ADVERTISED_LISTENERS": "CLIENT://127.0.0.1:{port},BROKER://127.0.0.1:19092",
+            "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": (
+                "CLIENT:SASL_PLAINTEXT,PEERS:PLAINTEXT,BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT"
+            ),
+            # CLIENT is published, PEERS is for other containers of the run, which call this one `kafka`.
+            "KAFKA_LISTENERS": (
+                "CLIENT://0.0.0.0:9092,PEERS://0.0.0.0:19092,BROKER://127.0.0.1:19093,CONTROLLER://127.0.0.1:9093"
+            ),
+            "KAFKA_ADVERTISED_LISTENERS": ("CLIENT://127.0.0.1:{port},PEERS://kafka:19092,BROKER://127.0.0.1:19093"),
             "KAFKA_CONTROLLER_QUORUM_VOTERS": "1@127.0.0.1:9093",
             "KAFKA_CONTROLLER_LISTENER_NAMES": "CONTROLLER",
             "KAFKA_INTER_BROKER_LISTENER_NAME": "BROKER",
@@ -152,6 +161,44 @@ _KAFKA = Service(
     ),
     variables=("DPONE_KAFKA_URL",),
 )
+# Jetty reads its users from a file: it is written inside of the container, from the environment.
+_REGISTRY_START = """
+umask 077
+printf '%s: %s,dpone\\n' "$DPONE_USER" "$DPONE_PASSWORD" > /tmp/dpone.users
+module=org.eclipse.jetty.jaas.spi.PropertyFileLoginModule
+echo "dpone { $module required file=\\"/tmp/dpone.users\\"; };" > /tmp/dpone.jaas
+unset DPONE_USER DPONE_PASSWORD
+exec /etc/confluent/docker/run
+"""
+_SCHEMA_REGISTRY = Service(
+    name="schema_registry",
+    scheme="http",
+    other_schemes=("https",),
+    below_path=True,
+    extra="kafka",
+    embedded="pytest_dpone.services.embedded.schema_registry",
+    embedded_modules=("fastavro", "avro", "jsonschema", "jsoncompat"),
+    embedded_user="dpone",
+    image=Image(
+        reference="confluentinc/cp-schema-registry:7.9.2",
+        port=8081,
+        environment={
+            "SCHEMA_REGISTRY_HOST_NAME": "localhost",
+            "SCHEMA_REGISTRY_LISTENERS": "http://0.0.0.0:8081",
+            "SCHEMA_REGISTRY_KAFKASTORE_BOOTSTRAP_SERVERS": "PLAINTEXT://kafka:19092",
+            "SCHEMA_REGISTRY_KAFKASTORE_TOPIC_REPLICATION_FACTOR": "1",
+            "SCHEMA_REGISTRY_AUTHENTICATION_METHOD": "BASIC",
+            "SCHEMA_REGISTRY_AUTHENTICATION_REALM": "dpone",
+            "SCHEMA_REGISTRY_AUTHENTICATION_ROLES": "dpone",
+            "SCHEMA_REGISTRY_OPTS": "-Djava.security.auth.login.config=/tmp/dpone.jaas",
+            "DPONE_USER": "{user}",
+            "DPONE_PASSWORD": "{password}",
+        },
+        command=("bash", "-c", _REGISTRY_START),
+        needs=("kafka",),
+    ),
+    variables=("DPONE_SCHEMA_REGISTRY_URL",),
+)
 
 SERVICES: Mapping[str, Service] = MappingProxyType(
     {
@@ -162,7 +209,7 @@ SERVICES: Mapping[str, Service] = MappingProxyType(
             _MINIO,
             Service("mssql", no_provider="not implemented yet; SQL Server has nothing embedded"),
             _KAFKA,
-            Service("schema_registry"),
+            _SCHEMA_REGISTRY,
         )
     }
 )

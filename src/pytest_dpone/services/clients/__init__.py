@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any, Protocol, cast
 
-CLIENTS = ("postgres", "clickhouse", "kafka", "minio")
+CLIENTS = ("postgres", "clickhouse", "kafka", "schema_registry", "minio")
 """Services that have a module here."""
 
 

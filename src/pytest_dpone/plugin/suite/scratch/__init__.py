@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -63,6 +64,23 @@ def open_scratch(service: str) -> Opener:
 
 
 TESTED = ("postgres", "clickhouse", "kafka", "minio")
+"""The services that hold tables: what `test_services.py` checks."""
+
+SUITES: Mapping[str, tuple[str, ...]] = MappingProxyType({"services": TESTED, "registry": ("schema_registry",)})
+"""Module of service tests → services that it checks. What a service can't have by its nature is tested nowhere."""
+
+LACKS: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "schema_registry": MappingProxyType(
+            {
+                "staging": "a version is there at once, and no subject can take the place of another",
+                "state": "it keeps schemas only",
+                "abandoned_write": "a schema is registered by one request; one that is refused is checked instead",
+            }
+        )
+    }
+)
+"""Service → test of `test_services.py` that does not apply to it, and why."""
 
 SAMPLE = pa.table(
     {
