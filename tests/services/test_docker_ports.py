@@ -16,18 +16,15 @@ TAKEN = "driver failed programming external connectivity: Bind for 127.0.0.1:1 f
 
 
 class Container:
-    def __init__(self, port: int | None) -> None:
-        self.port = port
-        self.name = ""
-
-    def with_name(self, name: str) -> None:
+    def __init__(self, name: str, port: int | None) -> None:
         self.name = name
+        self.port = port
 
 
 @pytest.fixture
 def removed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     gone: list[str] = []
-    monkeypatch.setattr(docker, "_container", lambda service, spec, port: Container(port))
+    monkeypatch.setattr(docker, "_container", lambda service, spec, name, port: Container(name, port))
     monkeypatch.setattr(docker, "remove_containers", lambda names, run_id: gone.extend(names))
     return gone
 

@@ -149,7 +149,7 @@ def _started(service: Service, spec: Spec, name: str) -> Any:
     return container
 
 
-def _container(service: Service, spec: Spec, name: str, port: int | None) -> Any:
+def _container(service: Service, spec: Spec, name: str, port: int | None = None) -> Any:
     os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"  # we remove our containers ourselves, and pull nothing for that
     core: Any = require("testcontainers.core.container", extra="docker")
     image = _image(service)
