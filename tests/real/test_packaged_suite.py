@@ -32,7 +32,13 @@ def test_the_service_tests_pass_on_all_three_services(tmp_path: Path) -> None:
 
 def test_the_service_tests_pass_on_kafka_though_no_case_moves_rows_there_yet(tmp_path: Path) -> None:
     pairs = ("--dpone-source=postgres", "--dpone-sink=minio,kafka", "--dpone-strategy=full_refresh")
-    done = run(tmp_path, "--dpone-services=kafka=embedded,schema_registry=embedded", "--dpone-profile=local_live", *pairs, "--dpone-rows=50")
+    done = run(
+        tmp_path,
+        "--dpone-services=kafka=embedded,schema_registry=embedded",
+        "--dpone-profile=local_live",
+        *pairs,
+        "--dpone-rows=50",
+    )
     assert done.returncode == 0, done.stdout
     assert " 32 passed, 1 skipped" in done.stdout
     assert "PASSED (reduced scope: 1 of 2 selected cases (of 216 planned) passed; 1 not implemented yet)" in done.stdout
