@@ -21,7 +21,8 @@ STAND_IN_CLUSTER = "pytest-dpone-"
 """Cluster ids of our stand-in begin so."""
 EMULATED = (
     "Kafka protocol by a broker of our own: one node, in memory; no durability, replication, retention, quotas, ACLs, "
-    "client metrics or share groups; consumer groups of the classic protocol only; log compaction without segments"
+    "TLS, SCRAM, client metrics or share groups; administration of topics and groups only; "
+    "consumer groups of the classic protocol only; log compaction without segments"
 )
 PRODUCT = "Apache Kafka"
 _QUIET: Mapping[str, object] = MappingProxyType(
