@@ -6,7 +6,7 @@ ROWS ?= 500
 WORKERS ?= 2
 ACTIONLINT ?= v1.7.12
 
-.PHONY: certify test unit real selfcheck cover lint types format bench batteries-registry clean help
+.PHONY: certify test unit real selfcheck cover lint types format batteries bench batteries-registry clean help
 
 help:                ## List the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 20
@@ -41,6 +41,9 @@ types: $(VENV)/.dev  ## mypy --strict
 format: $(VENV)/.dev ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+batteries: $(VENV)/.dev ## Run the stand-ins' batteries on the real servers, too, and print both columns
+	$(BIN)/python benchmarks/batteries.py
 
 bench: $(VENV)/.dev  ## Print the speeds as ratios measured in one run
 	$(BIN)/python benchmarks/run.py

@@ -37,6 +37,13 @@ for name in "$@"; do
     postgres) build pytest-dpone-test/postgres:15 postgres ;;
     clickhouse) stand_in clickhouse pytest-dpone-test/clickhouse:stand-in chdb-core lz4 backports.zstd ;;
     minio) stand_in minio pytest-dpone-test/minio:stand-in 'moto[s3,server]' ;;
-    *) echo "build.sh: no image '$name' here; known are: postgres clickhouse minio" >&2; exit 4 ;;
+    schema_registry)
+      stand_in schema_registry pytest-dpone-test/schema_registry:stand-in fastavro avro jsonschema jsoncompat
+      ;;
+    kafka) kafka/assemble.sh kafka/home; build pytest-dpone-test/kafka:4.1.1 kafka ;;
+    *)
+      echo "build.sh: no image '$name' here; known are: postgres clickhouse minio schema_registry kafka" >&2
+      exit 4
+      ;;
   esac
 done

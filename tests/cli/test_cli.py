@@ -33,7 +33,7 @@ def test_matrix_takes_a_selection(capsys: pytest.CaptureFixture[str]) -> None:
 def test_wrong_use_is_status_4(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["matrix", "--source=postgre"]) == 4
     assert capsys.readouterr().err == "no planned case has the source 'postgre'\nhint: did you mean postgres?\n"
-    for argv in ([], ["matrx"], ["matrix", "--format=xml"], ["serve"], ["serve", "kafka"]):
+    for argv in ([], ["matrx"], ["matrix", "--format=xml"], ["serve"], ["serve", "mssql"]):
         with pytest.raises(SystemExit) as caught:
             main(argv)
         assert caught.value.code == 4

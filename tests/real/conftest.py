@@ -38,3 +38,13 @@ def services() -> Iterator[dict[str, ServiceInfo]]:
         yield {**infos, **stack.ensure(missing)}
     finally:
         stack.close()
+
+
+@pytest.fixture(scope="session")
+def kafka_url() -> Iterator[str]:
+    """The address of a Kafka: `DPONE_TEST_KAFKA_URL`, else of an embedded one that is started."""
+    if given := os.environ.get("DPONE_TEST_KAFKA_URL"):
+        yield given
+        return
+    with Stack.launch(StackSettings(run_id=f"test-{secrets.token_hex(4)}", providers={"kafka": "embedded"})) as stack:
+        yield stack.ensure(["kafka"])["kafka"].url.get_secret_value()

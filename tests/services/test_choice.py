@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -100,6 +101,14 @@ def test_embedded_postgres_needs_binaries() -> None:
     assert "DPONE_POSTGRES_BIN" in choice.reason
 
 
+def test_embedded_kafka_needs_our_broker_or_the_real_one() -> None:
+    bare = around({"kafka": "embedded"}, missing=("kio",))
+    choice = choose("kafka", bare)
+    assert choice.provider is None
+    assert "the module kio not installed; pip install 'pytest-dpone[embedded]'" in choice.reason
+    assert choose("kafka", replace(bare, has_kafka=lambda: True)).provider == "embedded"
+
+
 def test_docker_needs_its_library() -> None:
     choice = choose("postgres", around({"postgres": "docker"}, docker=ENGINE, missing=("testcontainers",)))
     assert choice.provider is None
@@ -136,8 +145,9 @@ def test_sql_server_needs_memory() -> None:
     assert choose("mssql", around(docker=unknown)).provider == "docker"
 
 
-@pytest.mark.parametrize("name", ["kafka"])
-def test_later_services_are_unavailable(name: str) -> None:
+def test_a_service_without_a_provider_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "kafka"
+    monkeypatch.setattr("pytest_dpone.services.choice.SERVICES", {**SERVICES, name: Service(name)})
     choice = choose(name, around(docker=ENGINE))
     assert choice.provider is None
     assert "not implemented yet" in choice.reason
@@ -178,11 +188,11 @@ def test_the_table_agrees_with_itself() -> None:
         reference, _, tag = service.image.reference.rpartition(":")
         assert reference
         assert tag not in ("", "latest")
-        filled = [
-            fill(value, {"user": "U", "password": "P", "database": "D"}) for value in service.image.environment.values()
-        ]
-        assert "P" in filled
-        assert "U" in filled or service.name == "mssql"  # whose user is always sa
+        values = {"user": "<U>", "password": "<P>", "database": "D", "port": "<1>"}
+        filled = [fill(value, values) for value in service.image.environment.values()]
+        assert any("<P>" in value for value in filled)
+        assert any("<U>" in value for value in filled) or service.name == "mssql"  # whose user is always sa
+        assert any("<1>" in value for value in filled) is service.image.advertised
         assert not any("{" in value for value in filled)
         assert not any("{password}" in part for part in service.image.command)
 

@@ -100,11 +100,13 @@ def test_addresses_come_from_the_environment() -> None:
             "DPONE_MINIO_URL": "s3://k:s@h:9000",
             "DPONE_CLICKHOUSE_URL": "",
             "DPONE_KAFKA_URL": "kafka://h",
+            "DPONE_SCHEMA_REGISTRY_URL": "",
         }
     )
     assert {name: url.get_secret_value() for name, url in found.items()} == {
         "postgres": "postgresql://u:p@h/d",
         "minio": "s3://k:s@h:9000",
+        "kafka": "kafka://h",
     }
     assert external_from_environ({}) == {}
 

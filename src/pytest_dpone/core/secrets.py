@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit, urlunsplit
 
 _SHORTEST = 3
 """Characters: replacing shorter secrets would tear words apart, and they protect nothing."""
@@ -15,12 +15,15 @@ _TELLING = ("pass", "secret", "token", "key")
 def redact(url: str) -> str:
     """`url` without its user name, password and query: safe for logs and errors."""
     parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2] if "," in parts.netloc else _host(parts)
+    return urlunsplit((parts.scheme, host, parts.path, "", ""))
+
+
+def _host(parts: SplitResult) -> str:
     host = parts.hostname or ""
     if ":" in host:
         host = f"[{host}]"
-    if parts.port:
-        host = f"{host}:{parts.port}"
-    return urlunsplit((parts.scheme, host, parts.path, "", ""))
+    return f"{host}:{parts.port}" if parts.port else host
 
 
 class Scrubber:

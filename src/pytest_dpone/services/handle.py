@@ -22,7 +22,9 @@ class ServiceHandle:
     def __init__(self, info: ServiceInfo, *, name: str) -> None:
         self.info = info
         self._name = name
-        self._parts = urlsplit(info.url.get_secret_value())
+        parts = urlsplit(info.url.get_secret_value())
+        login, at, servers = parts.netloc.rpartition("@")
+        self._parts = parts._replace(netloc=login + at + servers.partition(",")[0])
 
     def __repr__(self) -> str:
         return f"<{self.record.name} at {self.host}:{self.port}>"
@@ -39,7 +41,7 @@ class ServiceHandle:
 
     @property
     def host(self) -> str:
-        """The host's name or address."""
+        """The host's name or address; the first one of a list."""
         return self._parts.hostname or ""
 
     @property
@@ -69,7 +71,7 @@ class ServiceHandle:
 
     @cached_property
     def namespace(self) -> str:
-        """A schema, database or bucket that nobody else uses; it is removed at the end."""
+        """A schema, database, prefix of topics or bucket that nobody else uses; it is removed at the end."""
         self._clients.create(self.client, self._name)
         return self._name
 

@@ -27,8 +27,6 @@ _PROJECT = "com.docker.compose.project"
 _SERVICE = "com.docker.compose.service"
 _FILES = "com.docker.compose.project.config_files"
 _FOLDER = "com.docker.compose.project.working_dir"
-_ADVERTISED = ("kafka",)
-"""Services that tell clients their port, so that it has to be known before they start."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +62,9 @@ class RunProject:
         self._learn(password)
         plain = re.sub(r"[^a-z0-9_-]", "-", self._run_id.lower())
         found = {"DPONE_COMPOSE_RUN_ID": self._run_id}
-        for name in SERVICES:
-            found[f"DPONE_{name.upper()}_PORT"] = str(_free_port()) if name in _ADVERTISED else "0"
+        for name, service in SERVICES.items():
+            advertised = service.image is not None and service.image.advertised
+            found[f"DPONE_{name.upper()}_PORT"] = str(_free_port()) if advertised else "0"
             found[f"DPONE_{name.upper()}_PASSWORD"] = password
         found |= image_variables(self._images)
         return Project(self._file, f"{PROJECT_PREFIX}{plain}-{os.urandom(4).hex()}", found)

@@ -22,7 +22,7 @@ from ..core.model import ServiceRecord
 from ..core.secrets import Scrubber
 from ..core.wire import ServiceInfo
 from ..errors import DponeError, ServiceFailed, UsageError
-from . import lease
+from . import kafka_address, lease
 from .choice import Choice, known_provider, known_service
 from .keeper import exit_text, last_lines
 from .life import children_environ
@@ -196,7 +196,8 @@ def reap_dead_runs() -> list[str]:
 def external_from_environ(environ: Mapping[str, str]) -> dict[str, SecretStr]:
     """Addresses of services that somebody else runs, from `DPONE_<SERVICE>_URL`.
 
-    Postgres may also be given in parts: `DPONE_POSTGRES_HOST` with `_PORT`, `_USER`, `_PASSWORD`, `_DATABASE`.
+    Postgres may also be given in parts: `DPONE_POSTGRES_HOST` with `_PORT`, `_USER`, `_PASSWORD`, `_DATABASE`. So may
+    Kafka: `DPONE_KAFKA_BOOTSTRAP` with `_USER`, `_PASSWORD`, `_SASL`, `_TLS`, `_CA`.
     """
     found = {
         service.name: SecretStr(environ[variable])
@@ -206,6 +207,8 @@ def external_from_environ(environ: Mapping[str, str]) -> dict[str, SecretStr]:
     }
     if "postgres" not in found and environ.get("DPONE_POSTGRES_HOST"):
         found["postgres"] = SecretStr(_postgres_from_parts(environ))
+    if "kafka" not in found and (kafka := kafka_address.from_parts(environ)):
+        found["kafka"] = SecretStr(kafka)
     return found
 
 
@@ -221,6 +224,9 @@ def _postgres_from_parts(environ: Mapping[str, str]) -> str:
 
 
 def _check_address(name: str, url: str) -> None:
+    if name == "kafka":
+        kafka_address.parse_address(url)
+        return
     service = SERVICES[name]
     form = f"{service.scheme}://user:password@host:port"
     try:

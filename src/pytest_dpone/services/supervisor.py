@@ -188,7 +188,9 @@ class Supervisor:
                 self._docker.start()
             if self._docker.running:
                 return False
-        around = Surroundings(settings.providers, external, self._docker.result, _has_postgres_binaries)
+        around = Surroundings(
+            settings.providers, external, self._docker.result, _has_postgres_binaries, has_kafka=_has_kafka
+        )
         for name in pending:
             self._choices[name] = choose(name, around)
             for needed in needs(self._choices[name]):
@@ -315,6 +317,12 @@ def main() -> int:
 
 def _has_postgres_binaries() -> bool:
     from .embedded.postgres import locate
+
+    return locate(os.environ) is not None
+
+
+def _has_kafka() -> bool:
+    from .embedded.kafka_real import locate
 
     return locate(os.environ) is not None
 

@@ -13,7 +13,7 @@ PROVIDERS = ("auto", "docker", "embedded", "external", "compose")
 
 @dataclass(frozen=True)
 class Image:
-    """How a service runs in a container. `{user}`, `{password}` and `{database}` are filled in.
+    """How a service runs in a container. `{user}`, `{password}`, `{database}` and `{port}` are filled in.
 
     The environment goes to the engine through its API, never on a command line.
     """
@@ -28,6 +28,8 @@ class Image:
     """The most that the container may use, e.g. `3g`; empty: no limit."""
     needs_memory: int = 0
     """Bytes that the engine's machine must have, or the server refuses to start."""
+    advertised: bool = False
+    """If the server tells clients its address, so that the published port, `{port}`, is chosen before the start."""
     needs: tuple[str, ...] = ()
     """Services in containers that must be up before, and are reached by their own names as host names."""
 
@@ -151,6 +153,50 @@ _MSSQL = Service(
     ),
     no_embedded="SQL Server needs a Docker Engine that has or can pull its image, or an address in DPONE_MSSQL_URL",
 )
+_JAAS = 'org.apache.kafka.common.security.plain.PlainLoginModule required user_{user}="{password}";'
+_KAFKA = Service(
+    name="kafka",
+    scheme="kafka",
+    other_schemes=("kafkas",),
+    client_modules=("confluent_kafka",),
+    extra="kafka",
+    embedded="pytest_dpone.services.embedded.kafka",
+    embedded_modules=("kio", "crc32c", "cramjam"),
+    embedded_user="dpone",
+    image=Image(
+        reference="apache/kafka:4.1.1",
+        port=9092,
+        advertised=True,
+        environment={
+            "CLUSTER_ID": "cHl0ZXN0LWRwb25lLTAwMQ",
+            "KAFKA_NODE_ID": "1",
+            "KAFKA_PROCESS_ROLES": "broker,controller",
+            # The names keep the image's scripts from asking for a file with logins: ours comes as a setting, below.
+            "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": (
+                "CLIENT:SASL_PLAINTEXT,PEERS:PLAINTEXT,BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT"
+            ),
+            # CLIENT is published, PEERS is for other containers of the run, which call this one `kafka`.
+            "KAFKA_LISTENERS": (
+                "CLIENT://0.0.0.0:9092,PEERS://0.0.0.0:19092,BROKER://127.0.0.1:19093,CONTROLLER://127.0.0.1:9093"
+            ),
+            "KAFKA_ADVERTISED_LISTENERS": ("CLIENT://127.0.0.1:{port},PEERS://kafka:19092,BROKER://127.0.0.1:19093"),
+            "KAFKA_CONTROLLER_QUORUM_VOTERS": "1@127.0.0.1:9093",
+            "KAFKA_CONTROLLER_LISTENER_NAMES": "CONTROLLER",
+            "KAFKA_INTER_BROKER_LISTENER_NAME": "BROKER",
+            "KAFKA_SASL_ENABLED_MECHANISMS": "PLAIN",
+            "KAFKA_LISTENER_NAME_CLIENT_PLAIN_SASL_JAAS_CONFIG": _JAAS,
+            "KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR": "1",
+            "KAFKA_OFFSETS_TOPIC_NUM_PARTITIONS": "4",
+            "KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR": "1",
+            "KAFKA_TRANSACTION_STATE_LOG_MIN_ISR": "1",
+            "KAFKA_TRANSACTION_STATE_LOG_NUM_PARTITIONS": "4",
+            "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
+            "KAFKA_LOG_DIRS": "/tmp/kraft-combined-logs",
+            "KAFKA_HEAP_OPTS": "-Xms256m -Xmx512m",
+        },
+    ),
+    variables=("DPONE_KAFKA_URL",),
+)
 # Jetty reads its users from a file: it is written inside of the container, from the environment.
 _REGISTRY_START = """
 umask 077
@@ -198,7 +244,7 @@ SERVICES: Mapping[str, Service] = MappingProxyType(
             _CLICKHOUSE,
             _MINIO,
             _MSSQL,
-            Service("kafka"),
+            _KAFKA,
             _SCHEMA_REGISTRY,
         )
     }

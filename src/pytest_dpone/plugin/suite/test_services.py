@@ -52,7 +52,8 @@ def test_native_client(service: str, info: ServiceInfo, scratch: Scratch) -> Non
     assert info.record.name == service
     if service != "minio":
         assert said
-        assert said.split()[0].startswith(info.record.version.split()[0])
+        said, known = said.split()[0], info.record.version.split()[0]
+        assert said.startswith(known) or known.startswith(f"{said}.")  # a server may tell less than we know
 
 
 def test_bulk_path(scratch: Scratch) -> None:

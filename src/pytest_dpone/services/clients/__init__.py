@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any, Protocol, cast
 
-CLIENTS = ("postgres", "mssql", "clickhouse", "schema_registry", "minio")
+CLIENTS = ("postgres", "mssql", "clickhouse", "kafka", "schema_registry", "minio")
 """Services that have a module here."""
 
 

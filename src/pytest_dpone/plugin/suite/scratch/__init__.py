@@ -63,7 +63,7 @@ def open_scratch(service: str) -> Opener:
     return opener
 
 
-TESTED = ("postgres", "mssql", "clickhouse", "minio")
+TESTED = ("postgres", "mssql", "clickhouse", "kafka", "minio")
 """The services that hold tables: what `test_services.py` checks."""
 
 SUITES: Mapping[str, tuple[str, ...]] = MappingProxyType({"services": TESTED, "registry": ("schema_registry",)})
