@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,12 @@ IMAGES = {
     "minio": "pytest-dpone-test/minio:stand-in",
 }
 FIDELITY = {"postgres": "real", "clickhouse": "engine", "minio": "emulated"}
-CASES = ("--dpone-source=postgres,clickhouse", "--dpone-sink=minio", "--dpone-strategy=full_refresh", "--dpone-rows=50")
+MORE = {
+    "kafka": "pytest-dpone-test/kafka:4.1.1",
+    "schema_registry": "pytest-dpone-test/schema_registry:stand-in",
+}
+"""What takes longer to build and to start."""
+CASES = ("--dpone-source=postgres,clickhouse", "--dpone-strategy=full_refresh", "--dpone-rows=50")
 PROVIDERS = ("docker", "compose")
 _COMPOSE_SERVICE = "com.docker.compose.service"
 
@@ -117,10 +122,16 @@ def gone(engine: Any, run_id: str) -> bool:
     return not left(engine, run_id)
 
 
-def command(provider: str, *arguments: str) -> list[str]:
-    services = ",".join(f"{name}={provider}" for name in IMAGES)
-    images = ",".join(f"{name}={reference}" for name, reference in IMAGES.items())
-    options = (f"--dpone-services={services}", f"--dpone-image={images}", *CASES, *arguments)
+def command(provider: str, *arguments: str, images: Mapping[str, str] = IMAGES, sinks: str = "minio") -> list[str]:
+    services = ",".join(f"{name}={provider}" for name in images)
+    references = ",".join(f"{name}={reference}" for name, reference in images.items())
+    options = (
+        f"--dpone-services={services}",
+        f"--dpone-image={references}",
+        f"--dpone-sink={sinks}",
+        *CASES,
+        *arguments,
+    )
     plugins = ("-p", "no:hypothesispytest", "-p", "dpone_run_helper")
     return [sys.executable, "-m", "pytest", *plugins, "--dpone-profile=local_live", *options]
 
@@ -167,6 +178,22 @@ def test_four_workers_share_one_container_per_service(provider: str, engine: Any
         assert fidelity in line
     run_id = known_run(tmp_path)
     assert watch.of_run(run_id) == dict.fromkeys(IMAGES, 1)
+    assert left(engine, run_id) == []
+
+
+def test_kafka_and_its_registry_beside_the_others(provider: str, engine: Any, tmp_path: Path) -> None:
+    """The registry's container reaches Kafka's by its name, and is started after it."""
+    if missing := [name for name, reason in look(MORE).images.items() if reason]:
+        pytest.skip(f"no image of {', '.join(missing)}; docker/test-images/build.sh {' '.join(missing)} makes them")
+    (tmp_path / "dpone_run_helper.py").write_text(HELPER)
+    words = command(provider, "-n4", images={**IMAGES, **MORE}, sinks="minio,kafka")
+    with Watch(engine) as watch:
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stdout
+    assert " 41 passed, 2 skipped" in done.stdout
+    run_id = known_run(tmp_path)
+    counts = {name.replace("-", "_"): count for name, count in watch.of_run(run_id).items()}
+    assert counts == dict.fromkeys((*IMAGES, *MORE), 1)
     assert left(engine, run_id) == []
 
 

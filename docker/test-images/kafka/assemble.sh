@@ -4,7 +4,7 @@
 set -euo pipefail
 folder=${1:?usage: assemble.sh FOLDER [VERSION]}
 version=${2:-4.1.1}
-if compgen -G "$folder/libs/kafka_*-$version.jar" >/dev/null; then exit 0; fi
+if compgen -G "$folder/libs/kafka-tools-$version.jar" >/dev/null; then exit 0; fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cat >"$work/pom.xml" <<POM
@@ -13,6 +13,7 @@ cat >"$work/pom.xml" <<POM
   <groupId>assembled</groupId><artifactId>kafka</artifactId><version>1</version><packaging>pom</packaging>
   <dependencies>
     <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>$version</version></dependency>
+    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId><version>$version</version></dependency>
     <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-simple</artifactId><version>1.7.36</version></dependency>
   </dependencies>
 </project>
