@@ -175,6 +175,7 @@ def test_a_red_gate_is_a_red_run(release: Project, name: str, data: object, bloc
 BAD = [
     (["--dpone-release=v1.0.0"], "--dpone-release has no run that it is for"),
     (["--dpone-update-baseline"], "--dpone-update-baseline has no run that it is for"),
+    ([FULL, "-m", "integration_minio", "--dpone-update-baseline"], "--dpone-update-baseline has no run that it is for"),
     ([RELEASE, "--dpone-release=next"], "the release 'next' is no version"),
     ([RELEASE, "--dpone-release=../x"], "is no name for a release"),
     ([RELEASE, "--dpone-release=v2.0.0"], "the release type minor is weaker than v2.0.0, a major release"),

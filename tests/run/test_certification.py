@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_dpone.core.gates.ruling import GateResult
 from pytest_dpone.core.model import ActName, ActRecord, Case, CaseRecord, Check, DiffReport, NotRun, Strategy, Verdict
 from pytest_dpone.core.registry import Family, Registry
 from pytest_dpone.errors import ArtifactError, UsageError
@@ -162,3 +163,43 @@ def test_a_case_id_never_becomes_a_path(tmp_path: Path, case_id: str) -> None:
     assert path.resolve().parent == tmp_path.resolve()
     assert path.name.isascii()
     assert {p.suffix for p in tmp_path.iterdir()} == {".json", ".md"}
+
+
+PACK = GateResult("release_evidence_pack", "passed")
+
+
+@pytest.mark.parametrize(
+    ("gates", "blockers"),
+    [
+        ((PACK,), ()),
+        ((), ("release_evidence_pack.missing",)),
+        ((GateResult("release_evidence_pack", "not run"),), ("release_evidence_pack.missing",)),
+        ((GateResult("state", "failed"), PACK), ("state.failed",)),
+        ((GateResult("state", "failed", (("a.b", "text"),)), PACK), ("a.b",)),
+    ],
+)
+def test_go_needs_a_green_pack_and_no_failed_gate(
+    plan: Plan, tmp_path: Path, gates: tuple[GateResult, ...], blockers: tuple[str, ...]
+) -> None:
+    where = Publication(tmp_path, Identity(run_id="r1", profile="real_local", run_mode="real_local"))
+    certification = Certification(plan, where)
+    for case in plan.scope:
+        certification.take(passed(case).model_dump_json())
+    outcome = certification.finish(missing=NotRun.DESELECTED, detail="", conclude=lambda _: gates)
+    assert outcome is not None
+    assert (outcome.decision.word, outcome.decision.blockers) == ("NO-GO" if blockers else "GO", blockers)
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError(2, "gone", "x"), UsageError("no", hint="h")])
+def test_whatever_ends_the_gates_early_is_red(plan: Plan, tmp_path: Path, error: Exception) -> None:
+    def fails(_: object) -> tuple[GateResult, ...]:
+        raise error
+
+    certification = Certification(
+        plan, Publication(tmp_path, Identity(run_id="r1", profile="local_live", run_mode="real_local"))
+    )
+    for case in plan.scope:
+        certification.take(passed(case).model_dump_json())
+    outcome = certification.finish(missing=NotRun.DESELECTED, detail="", conclude=fails)
+    assert outcome is not None
+    assert outcome.decision.blockers == ("artifacts.not_written",)

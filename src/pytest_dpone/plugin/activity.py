@@ -52,6 +52,8 @@ class Activity:
 
     def without_matrix(self) -> Activity:
         """The same run with the service tests alone: `-m` leaves the matrix out, so no case is asked for."""
+        given = {name for name in _FOR_GATES if self.options.origins[name] == "option"}
+        _check_gates(self.options, given, whole=False, hint="leave it out, or let -m choose integration_matrix too")
         return replace(self, suites=tuple(suite for suite in self.suites if suite != "matrix"), whole=False)
 
     def to_json(self) -> str:
@@ -126,13 +128,13 @@ def _one_case(options: Options) -> bool:
     return bool(options.case) and options.origins["case"] != "ini"
 
 
-def _check_gates(options: Options, given: set[str], *, whole: bool) -> None:
+def _check_gates(options: Options, given: set[str], *, whole: bool, hint: str = "") -> None:
     """What only the gates of a whole run read would be ignored without one."""
     lonely = [name for name in _FOR_GATES if name in given and not whole and not options.plan]
     if lonely:
         raise pytest.UsageError(
             f"--dpone-{lonely[0].replace('_', '-')} has no run that it is for\nhint: "
-            + (_NO_GATE if options.simulated else "give a profile too, such as --dpone-profile=real_local")
+            + (hint or (_NO_GATE if options.simulated else "give a profile too, such as --dpone-profile=real_local"))
         )
 
 

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ..core.gates.documents import RELEASE_PACK
 from ..core.gates.ruling import GateResult
 from ..core.gates.tallies import Tally, tally
 from ..core.model import CaseRecord, NotRun, ServiceRecord
-from ..errors import ArtifactError
+from ..errors import DponeError
 from .ledger import Ledger
 from .plan import Plan
 from .publication import Publication
@@ -102,9 +103,13 @@ class Certification:
         if conclude is not None:
             cases = Cases(records, tallies, report, dict(self._blockers))
             self._written(lambda: gates.extend(conclude(cases)))
-        codes = [code for gate in gates for code, _ in gate.blockers]
+        codes = _codes(gates, pack=conclude is not None and self._is_release)
         decision = self._decide(records, blockers=codes, pack=conclude is not None)
         return Outcome(records, decision, tuple(self._blockers.values()), tuple(gates))
+
+    @property
+    def _is_release(self) -> bool:
+        return self.publication.identity.profile != "local_live"
 
     def _slim(self, record: CaseRecord) -> CaseRecord:
         services = tuple(self._services.setdefault(service, service) for service in record.services)
@@ -117,7 +122,7 @@ class Certification:
     def _decide(self, records: tuple[CaseRecord, ...], *, blockers: Sequence[str] = (), pack: bool = False) -> Decision:
         identity = self.publication.identity
         profile = identity.profile
-        release = profile != "local_live"
+        release = self._is_release
         note = self.plan.note if pack or not release else "; ".join(filter(None, (self.plan.note, _ALONE)))
         return decide(
             records,
@@ -146,9 +151,18 @@ class Certification:
             return
         try:
             write()
-        except ArtifactError as error:
+        except (DponeError, OSError) as error:
             self._unwritten = True
             self.block("artifacts.not_written", problem=str(error))
+
+
+def _codes(gates: Sequence[GateResult], *, pack: bool) -> list[str]:
+    """The blockers of the gates. A gate that failed without one, or no green release pack, is one all the same."""
+    codes = [code for gate in gates for code, _ in gate.blockers]
+    if not codes:
+        codes = [f"{gate.name}.failed" for gate in gates if gate.state == "failed"]
+    decided = any(gate.name == RELEASE_PACK.name and gate.state == "passed" for gate in gates)
+    return codes if codes or decided or not pack else [f"{RELEASE_PACK.name}.missing"]
 
 
 _ALONE = "the cases alone, no release decision"
