@@ -11,9 +11,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..core.wire import Job, RunFacts
+from ..core.wire import Job, RunFacts, Window
 from ..errors import DponeError, EngineFailed, require
-from .native import Counts, NativeEngine, Seams, Sink, Source, State
+from .native import Counts, Extract, NativeEngine, Seams, Sink, Source, State
 
 Batches = Iterator[pa.RecordBatch]
 Change = Callable[[pa.Array], pa.Array]
@@ -117,9 +117,9 @@ class PassingSource:
         """See `Source.schema`."""
         return self._inner.schema
 
-    def read(self, since: str | None) -> Batches:
+    def read(self, extract: Extract) -> Batches:
         """See `Source.read`."""
-        return self._inner.read(since)
+        return self._inner.read(extract)
 
     def close(self) -> None:
         """See `Source.close`."""
@@ -129,21 +129,20 @@ class PassingSource:
 class StrictlyAfter(PassingSource):
     """Reads cursor > watermark, so rows that came late to the watermark are missed."""
 
-    def read(self, since: str | None) -> Batches:
+    def read(self, extract: Extract) -> Batches:
         """Without the rows at the watermark."""
-        for batch in self._inner.read(since):
+        for batch in self._inner.read(extract):
             column = batch.column(self._job.cursor)
-            floor = None if since is None else pa.scalar(since).cast(column.type)
+            floor = None if extract.since is None else pa.scalar(extract.since).cast(column.type)
             yield batch if floor is None else batch.filter(pc.greater(column, floor))
 
 
 class FromTheStart(PassingSource):
     """Forgets the watermark and reads everything again."""
 
-    def read(self, since: str | None) -> Batches:
+    def read(self, extract: Extract) -> Batches:
         """All rows, whatever the state says."""
-        del since
-        return self._inner.read(None)
+        return self._inner.read(replace(extract, since=None))
 
 
 class PassingSink:
@@ -177,9 +176,17 @@ class PassingSink:
         """See `Sink.append`."""
         self._inner.append(state)
 
-    def merge(self, state: State | None, *, delete: bool) -> Counts:
+    def merge(self, state: State | None, *, delete: bool, gone: pa.Table | None = None) -> Counts:
         """See `Sink.merge`."""
-        return self._inner.merge(state, delete=delete)
+        return self._inner.merge(state, delete=delete, gone=gone)
+
+    def rewrite(self, days: tuple[Window, ...] | None, state: State | None) -> None:
+        """See `Sink.rewrite`."""
+        self._inner.rewrite(days, state)
+
+    def history(self) -> Counts:
+        """See `Sink.history`."""
+        return self._inner.history()
 
     def close(self) -> None:
         """See `Sink.close`."""
@@ -189,9 +196,9 @@ class PassingSink:
 class KeepsDeleted(PassingSink):
     """Deletes nothing, and owns up to it."""
 
-    def merge(self, state: State | None, *, delete: bool) -> Counts:
+    def merge(self, state: State | None, *, delete: bool, gone: pa.Table | None = None) -> Counts:
         """Without the deletes."""
-        del delete
+        del delete, gone
         return self._inner.merge(state, delete=False)
 
 
@@ -242,9 +249,9 @@ class EmptiesFirst(PassingSink):
 class RewritesAll(PassingSink):
     """Writes each row of the table again, as it is. For Postgres."""
 
-    def merge(self, state: State | None, *, delete: bool) -> Counts:
+    def merge(self, state: State | None, *, delete: bool, gone: pa.Table | None = None) -> Counts:
         """With an update of everything."""
-        counts = self._inner.merge(state, delete=delete)
+        counts = self._inner.merge(state, delete=delete, gone=gone)
         _execute(self._job, "UPDATE {table} SET {key} = {key}")
         return counts
 
