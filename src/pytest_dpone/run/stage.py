@@ -20,13 +20,15 @@ from ..core.registry import Family, Registry
 from ..core.wire import HistoryColumns, Job, ServiceInfo, scrub
 from ..errors import UsageError
 from ..services import journal
-from ..services.catalog import Catalog, Fingerprint, Transactions, open_catalog
+from ..services.catalog import Catalog, Events, Fingerprint, Transactions, open_catalog, with_registry
 from ..services.journal import Made
 from .cuts import cut
 from .settings import RunSettings
 
 TABLE = "orders"
 STATE = "dpone_state"
+JSON_EVENTS = (Strategy.FULL_REFRESH, Strategy.REPLACE, Strategy.PARTITION_REPLACE, Strategy.BACKFILL)
+"""Strategies whose cases have JSON in their topics; the others have Avro, by a registry."""
 
 
 @dataclass(slots=True)
@@ -180,7 +182,7 @@ def _service_behind(family: Family) -> str:
     if not family.services:
         raise UsageError(
             f"the harness can't seed or read the family {family.name!r} yet: it names no service",
-            hint="certify a family that has one of the services postgres, clickhouse or minio",
+            hint="certify a family that has one of the services postgres, clickhouse, kafka or minio",
         )
     return family.services[0]
 
@@ -196,6 +198,7 @@ def stage_for(
     """Open both catalogs, with a namespace each; disconnect at the end. `tear_down` removes the namespaces."""
     from ..core.contracts import default_contracts
 
+    services = services if case.strategy in JSON_EVENTS else with_registry(services)
     names = {family: _service_behind(registry.families[family]) for family in (case.source, case.sink)}
     token = f"dpone_{settings.run_id.replace('-', '_')}_{secrets.token_hex(4)}"
     dataset = Dataset(settings.dataset_spec(), source=case.source, sink=case.sink, contracts=default_contracts())

@@ -13,6 +13,8 @@ from ...errors import UsageError
 from .arrow import check_names
 from .clickhouse import ClickHouseSource
 from .clickhouse_sink import ClickHouseSink
+from .kafka import KafkaSource
+from .kafka_sink import KafkaSink
 from .minio import MinioSource
 from .minio_sink import MinioSink
 from .ports import Seams, Sink, Source
@@ -44,13 +46,14 @@ _FAMILIES: Mapping[str, _Family] = MappingProxyType(
     {
         "postgres": _Family(PostgresSource, lambda job, _: PostgresSink(job), _ALL),
         "clickhouse": _Family(ClickHouseSource, ClickHouseSink, _ALL),
+        "kafka": _Family(KafkaSource, lambda job, _: KafkaSink(job), _ALL - {Strategy.SCD2}),
         "minio": _Family(MinioSource, lambda job, _: MinioSink(job), _WHOLE_OBJECTS),
     }
 )
 
 
 class NativeEngine:
-    """Moves rows between postgres, clickhouse and minio; implements `core.wire.Engine`.
+    """Moves rows between postgres, clickhouse, kafka and minio; implements `core.wire.Engine`.
 
     It is safe to repeat after a failure or a kill at any moment, and refuses what it can't carry exactly.
     """

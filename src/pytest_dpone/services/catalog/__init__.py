@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from pydantic import SecretStr
+
 from ...core.wire import ServiceInfo
 from ...errors import UsageError
-from .protocol import Catalog, Commit, Fingerprint, Transactions
+from .protocol import Catalog, Commit, Events, Fingerprint, Transactions
 
-__all__ = ["Catalog", "Commit", "Fingerprint", "Transactions", "open_catalog"]
+__all__ = ["Catalog", "Commit", "Events", "Fingerprint", "Transactions", "open_catalog", "with_registry"]
 
 
 def open_catalog(info: ServiceInfo, *, bucket: str) -> Catalog:
@@ -31,6 +35,21 @@ def open_catalog(info: ServiceInfo, *, bucket: str) -> Catalog:
         from .minio import MinioCatalog
 
         return MinioCatalog(info.url, bucket=bucket)
+    if info.record.name == "kafka":
+        from .kafka import KafkaCatalog
+
+        return KafkaCatalog(info.url)
     raise UsageError(
-        f"there is no catalog for the service {info.record.name!r}", hint="known are postgres, clickhouse, minio"
+        f"there is no catalog for the service {info.record.name!r}", hint="known are postgres, clickhouse, kafka, minio"
     )
+
+
+def with_registry(services: Mapping[str, ServiceInfo]) -> dict[str, ServiceInfo]:
+    """The services with the registry's address in Kafka's, if both are there: its events are then Avro."""
+    from ..kafka_address import with_registry as joined
+
+    kafka, registry = services.get("kafka"), services.get("schema_registry")
+    if kafka is None or registry is None or kafka.url.get_secret_value().startswith("memory:"):
+        return dict(services)
+    url = SecretStr(joined(kafka.url.get_secret_value(), registry.url.get_secret_value()))
+    return {**services, "kafka": kafka.model_copy(update={"url": url})}
