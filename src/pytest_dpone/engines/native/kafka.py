@@ -56,6 +56,12 @@ class Broker:
         """The client for topics and offsets."""
         return self._admin_api.AdminClient(self._settings)
 
+    def close(self) -> None:
+        """Close the registry's connections; those of the other clients end with them."""
+        if "registry" in self.__dict__:
+            self.registry.__exit__(None, None, None)
+            del self.registry
+
     @cached_property
     def registry(self) -> Any:
         """The client of the Schema Registry."""
@@ -240,6 +246,7 @@ class KafkaSource:
 
     def close(self) -> None:
         """See `Source.close`."""
+        self._broker.close()
         if self._fold is not None:
             self._fold.close()
             self._fold = None

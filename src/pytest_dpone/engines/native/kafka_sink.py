@@ -140,6 +140,10 @@ class KafkaSink:
 
     def close(self) -> None:
         """See `Sink.close`."""
+        self._forget()
+        self._broker.close()
+
+    def _forget(self) -> None:
         if self._known is not None:
             self._known.close()
             self._known = None
@@ -163,7 +167,8 @@ class KafkaSink:
         if self._form is None:
             self._broker.create(self._topic, partitions=PARTITIONS)
             number = self._register() if self._broker.avro else 0
-            self._form = self._broker.form(self._schema, written=number)
+            columns = columns_of(event_schema(self._schema), where=self._broker.where)
+            self._form = self._broker.form(columns, written=number)
         return self._form
 
     def _register(self) -> int:
@@ -222,7 +227,7 @@ class KafkaSink:
                     self.producer.abort_transaction(TIMEOUT)
                 raise
             self._new = False
-            self.close()  # what the topic holds is another thing now
+            self._forget()  # what the topic holds is another thing now
 
     def _produce(self, events: Iterator[Event], state: State | None) -> None:
         form = self._ready()

@@ -71,7 +71,6 @@ class Topics:
         producer = self._begin(owner)
         _produce(producer, topic, events)
         producer.flush(TIMEOUT)
-        producer.abort_transaction(TIMEOUT)
         producer = self._begin(owner)
         _produce(producer, topic, events)
         producer.flush(TIMEOUT)
