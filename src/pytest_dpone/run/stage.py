@@ -55,6 +55,8 @@ class Stage:
     history: HistoryColumns = field(default_factory=HistoryColumns)
     intervals: pa.Table | None = None
     """scd2: key, revision and begin of the versions that the last act has left."""
+    judged: dict[int, int] = field(default_factory=dict)
+    """Of a sink that keeps events: partition → how far its events were judged."""
     claims: dict[ActName, str] = field(default_factory=dict)
     """State that the engine said it left, by act."""
 

@@ -41,12 +41,22 @@ _AT_ONCE = 1_000
 _MISLEADING = 5
 """Rows that seem to be deleted to a reader who reads what is not committed."""
 
+_FACTS = {
+    "partition": pa.int32(),
+    "offset": pa.int64(),
+    "key": pa.string(),
+    "op": pa.string(),
+    "run_id": pa.string(),
+    "told_op": pa.string(),
+    "told_run_id": pa.string(),
+}
+
 Place = tuple[int, int]
 """Partition and offset of an event."""
 
 
 class KafkaCatalog:
-    """`Catalog` and `Events` on topics with the prefix of the namespace.
+    """`Catalog` and `Events` on topics that begin with the name of the namespace.
 
     Events are Avro if the address names a registry, else JSON. A source table ends in events of an aborted and of an
     open transaction, which nobody must see.
@@ -160,19 +170,17 @@ class KafkaCatalog:
         offsets = pa.array([offset for _, offset in known.values()], pa.int64())
         return pa.table({"key": keys, "version": offsets}).sort_by("key")
 
-    def events(self, namespace: str, table: str, column: str) -> pa.Table:
+    def events(self, namespace: str, table: str, columns: Sequence[str]) -> pa.Table:
         """See `Events.events`."""
         topic = _topic(namespace, table)
-        columns = {c.name: c for c in self._columns(namespace, table)}
-        found: list[tuple[object, ...]] = []
-        for message in self._topics.read(topic, self._ends(topic)) if self._topics.exists(topic) else ():
-            event = None if message.value() is None else self._event(message.value(), [*columns.values()])
-            value = None if event is None else event["data"][columns[column].encoded]
-            key = None if message.key() is None else message.key().decode("utf-8", "backslashreplace")
-            headers = {name: text.decode() for name, text in message.headers() or () if name in ("op", "run_id")}
-            told = headers.get("op"), headers.get("run_id"), event and event["op"], event and event["metadata"]["run_id"]
-            found.append((message.partition(), message.offset(), key, value, *told))
-        return _table(found)
+        known = self._columns(namespace, table)
+        encoded = [column.encoded for name in columns for column in known if column.name == name]
+        found = []
+        for message in self._topics.read(topic, self._ends(topic)) if known else ():
+            event = None if message.value() is None else self._event(message.value(), known)
+            values = [None] * len(encoded) if event is None else [event["data"][name] for name in encoded]
+            found.append((*_facts(message, event), *values))
+        return _table(found, columns)
 
     def close(self, namespace: str) -> None:
         """Delete the topics of the namespace, each by its name, and their subjects."""
@@ -252,18 +260,15 @@ def _tombstone(key: str) -> Message:
     return key, None, [("op", b"delete"), ("run_id", b"harness")]
 
 
-def _table(rows: list[tuple[object, ...]]) -> pa.Table:
-    schema = pa.schema(
-        {
-            "partition": pa.int32(),
-            "offset": pa.int64(),
-            "key": pa.string(),
-            "value": pa.int64(),
-            "op": pa.string(),
-            "run_id": pa.string(),
-            "told_op": pa.string(),
-            "told_run_id": pa.string(),
-        }
-    )
-    columns = [*zip(*rows, strict=True)] or [()] * len(schema)
-    return pa.Table.from_arrays([pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema)
+def _facts(message: Any, event: Mapping[str, Any] | None) -> tuple[object, ...]:
+    """The columns of `_FACTS` of one event."""
+    key = None if message.key() is None else message.key().decode("utf-8", "backslashreplace")
+    headers = {name: value.decode("utf-8", "backslashreplace") for name, value in message.headers() or () if value}
+    told = (event["op"], event["metadata"]["run_id"]) if event is not None else (None, None)
+    return message.partition(), message.offset(), key, headers.get("op"), headers.get("run_id"), *told
+
+
+def _table(rows: list[tuple[object, ...]], columns: Sequence[str]) -> pa.Table:
+    schema = pa.schema([*_FACTS.items(), *((name, pa.int64()) for name in columns)])
+    found = [*zip(*rows, strict=True)] or [()] * len(schema)
+    return pa.Table.from_arrays([pa.array(c, f.type) for c, f in zip(found, schema, strict=True)], schema=schema)

@@ -104,11 +104,10 @@ class Transactions(Protocol):
 class Events(Protocol):
     """What the catalog of a family whose tables are events can do beside `Catalog`."""
 
-    def events(self, namespace: str, table: str, column: str) -> pa.Table:
+    def events(self, namespace: str, table: str, columns: Sequence[str]) -> pa.Table:
         """Every committed event of the table, in order within each partition; none if there is no such table.
 
-        Columns: `partition` and `offset`; `key`, the text of the event's key; `value`, that of the row's int64 column
-        `column`, NULL for a tombstone; `op` and `run_id` by the event's headers, and by its body as `told_op` and
-        `told_run_id`.
+        Columns: `partition` and `offset`; `key`, the text of the event's key; `op` and `run_id` by the event's headers, and
+        by its body as `told_op` and `told_run_id`; the row's int64 `columns`, NULL for a tombstone.
         """
         ...
