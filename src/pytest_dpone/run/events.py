@@ -87,10 +87,13 @@ def judge(act: Act, stage: Stage) -> None:
 
 
 def watched(act: Act, stage: Stage, run: Callable[[], RunFacts]) -> RunFacts:
-    """Run an engine while a reader of what is committed polls: it must see the load before or this one, whole."""
-    old = stage.fingerprint_of(stage.expect(ActName.LOAD))
-    new = stage.fingerprint_of(stage.expect(act.name))
-    with Poll(stage, TABLE) as poll:
+    """Run an engine while a reader of what is committed polls: it must see the load before or this one, whole.
+
+    It looks at the number of rows and the sum of their revisions, which each insert, update and delete changes.
+    """
+    old = stage.fingerprint_of(stage.expect(ActName.LOAD), "revision")
+    new = stage.fingerprint_of(stage.expect(act.name), "revision")
+    with Poll(stage, TABLE, column="revision") as poll:
         facts = run()
     act.checks.append(seen_whole("events.committed", act, stage, poll, (old, new)))
     return facts

@@ -20,7 +20,7 @@ from ..core.registry import Family, Registry
 from ..core.wire import HistoryColumns, Job, ServiceInfo, scrub
 from ..errors import UsageError
 from ..services import journal
-from ..services.catalog import Catalog, Events, Fingerprint, Transactions, open_catalog, with_registry
+from ..services.catalog import Catalog, Fingerprint, Transactions, open_catalog, with_registry
 from ..services.journal import Made
 from .cuts import cut
 from .settings import RunSettings
@@ -135,12 +135,12 @@ class Stage:
         detail = "; ".join(wrong[:8]) + (f"; … {len(wrong)} in all" if len(wrong) > 8 else "")
         return Check(name="schema", passed=not wrong, expected=len(expected), actual=len(found), detail=detail)
 
-    def fingerprint_of(self, expectation: Expectation) -> Fingerprint:
-        """What a polling reader must see when the sink holds exactly `expectation`."""
+    def fingerprint_of(self, expectation: Expectation, column: str = "") -> Fingerprint:
+        """What a polling reader must see when the sink holds exactly `expectation`; the sum is the key's by default."""
         rows = total = 0
         for batch in expectation.batches():
             rows += batch.num_rows
-            total += pc.sum(batch.column(self.dataset.schema.key[0])).as_py()
+            total += pc.sum(batch.column(column or self.dataset.schema.key[0])).as_py()
         return Fingerprint(rows, total)
 
     def unchanged_versions(self, versions: pa.Table) -> pa.Table:

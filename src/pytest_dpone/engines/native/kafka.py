@@ -102,13 +102,13 @@ class Broker:
                 raise TimeoutError(f"the topic {topic} was not there after {TIMEOUT:g} s")
             time.sleep(0.02)
 
-    def stable_ends(self, topic: str) -> dict[int, int]:
-        """The last stable offset of each partition: behind it nothing is committed for certain."""
+    def ends(self, topic: str, *, isolation: str = "read_committed") -> dict[int, int]:
+        """The last stable offset of each partition: what is behind it may yet be aborted. Uncommitted: its end."""
         spec = self._admin_api.OffsetSpec.latest()
         places = [self.kafka.TopicPartition(topic, number) for number in range(self.partitions(topic))]
         if not places:
             return {}
-        level = self.kafka.IsolationLevel.READ_COMMITTED
+        level = self.kafka.IsolationLevel[isolation.upper()]
         found = self.admin.list_offsets(dict.fromkeys(places, spec), isolation_level=level)
         return {each.partition: future.result(TIMEOUT).offset for each, future in found.items()}
 
@@ -150,7 +150,7 @@ class Broker:
     def latest(self, topic: str, key: str) -> bytes | None:
         """The value of the last event with `key` in a topic of one partition; None if there is none."""
         found: bytes | None = None
-        for message in self.events(topic, self.stable_ends(topic)):
+        for message in self.events(topic, self.ends(topic)):
             if message.key() == key.encode():
                 found = message.value()
         return found
@@ -173,7 +173,10 @@ class Broker:
         """How rows with these columns are written and read."""
         if not self.avro:
             return JsonForm(columns)
-        return AvroForm(columns, lookup=lambda number: _object(self.registry.get_schema(number).schema_str), written=written)
+        return AvroForm(columns, lookup=self._registered, written=written)
+
+    def _registered(self, number: int) -> Mapping[str, Any]:
+        return _object(self.registry.get_schema(number).schema_str)
 
 
 class Fold:
@@ -218,19 +221,19 @@ class KafkaSource:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._endpoint = job.source
-        self._topic = topic_of(job.source)
+        self.topic = topic_of(job.source)
         self._fold: Fold | None = None
         with told(self._endpoint, "opening the source"):
-            self._broker = Broker(self._endpoint)
-            self.ends = self._broker.stable_ends(self._topic)
-            found = self._broker.event_schema(job.source.namespace, job.source.table)
+            self.broker = Broker(self._endpoint)
+            self.ends = self.broker.ends(self.topic)
+            found = self.broker.event_schema(job.source.namespace, job.source.table)
             if not self.ends or found is None:
                 raise EngineFailed(
-                    f"there is no table at {self._broker.where}",
+                    f"there is no table at {self.broker.where}",
                     hint="a topic is a table if the schema of its events is known: see Tables in topics in the docs",
                 )
-            self.schema = columns_of(found, where=self._broker.where)
-            self._form = self._broker.form(self.schema)
+            self.schema = columns_of(found, where=self.broker.where)
+            self._form = self.broker.form(self.schema)
 
     def read(self, extract: Extract) -> Batches:
         """See `Source.read`."""
@@ -246,7 +249,7 @@ class KafkaSource:
 
     def close(self) -> None:
         """See `Source.close`."""
-        self._broker.close()
+        self.broker.close()
         if self._fold is not None:
             self._fold.close()
             self._fold = None
@@ -254,7 +257,7 @@ class KafkaSource:
     def _folded(self) -> Fold:
         if self._fold is None:
             self._fold = Fold()
-            self._fold.take(self._broker.events(self._topic, self.ends, isolation=self.isolation))
+            self._fold.take(self.broker.events(self.topic, self.ends, isolation=self.isolation))
         return self._fold
 
 

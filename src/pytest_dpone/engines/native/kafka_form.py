@@ -9,7 +9,7 @@ import math
 import re
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from decimal import Decimal
+from decimal import Context, Decimal
 from types import MappingProxyType
 from typing import Any
 
@@ -170,7 +170,8 @@ def column_from(values: list[Any], kind: pa.DataType) -> pa.Array:
     if is_json(kind):
         return pa.ExtensionArray.from_storage(kind, pa.array(values, pa.string()))
     if pa.types.is_decimal(kind):
-        words = [None if v is None else int.from_bytes(v, signed=True).to_bytes(16, "little", signed=True) for v in values]
+        numbers = [None if value is None else int.from_bytes(value, signed=True) for value in values]
+        words = [None if n is None else n.to_bytes(16, "little", signed=True) for n in numbers]
         return pa.Array.from_buffers(kind, len(values), pa.array(words, pa.binary(16)).buffers())
     if pa.types.is_temporal(kind):
         return pa.array(values, pa.int32() if kind.bit_width == 32 else pa.int64()).view(kind)
@@ -197,18 +198,19 @@ def _value_from_json(kind: pa.DataType) -> Callable[[Any], Any] | None:
     return float if pa.types.is_floating(kind) else None
 
 
+_EXACT = Context(prec=80)
 _NOT_FINITE: Mapping[str, str] = MappingProxyType({"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"})
 
 
 def _scaled(number: int, scale: int) -> Decimal:
-    digits = tuple(map(int, str(abs(number))))
-    return Decimal((int(number < 0), digits, -scale))
+    return Decimal(number).scaleb(-scale, _EXACT)
 
 
 def _unscaled(value: Decimal, scale: int) -> int:
-    sign, digits, exponent = value.as_tuple()
-    number = int("".join(map(str, digits))) * 10 ** (scale + int(exponent))
-    return -number if sign else number
+    found = value.scaleb(scale, _EXACT)
+    if found != found.to_integral_value():
+        raise EngineFailed(f"the decimal {value} has more than {scale} digits behind its point", hint="see its schema")
+    return int(found)
 
 
 def _each(change: Callable[[Any], Any] | None, values: list[Any]) -> list[Any]:

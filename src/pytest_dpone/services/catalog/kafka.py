@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -55,6 +56,15 @@ Place = tuple[int, int]
 """Partition and offset of an event."""
 
 
+@dataclass(slots=True)
+class _Fold:
+    """Key → something of its last event, of the keys that have a row, up to some offsets."""
+
+    ends: dict[int, int] = field(default_factory=dict)
+    rows: dict[bytes, Any] = field(default_factory=dict)
+    columns: list[Column] = field(default_factory=list)
+
+
 class KafkaCatalog:
     """`Catalog` and `Events` on topics that begin with the name of the namespace.
 
@@ -69,7 +79,7 @@ class KafkaCatalog:
         self._topics = Topics(url)
         self._avro = Avro(lambda number: str(self._topics.registry.get_schema(number).schema_str))
         self._seeded: dict[str, int] = {}
-        self._keys: dict[str, tuple[dict[int, int], dict[bytes, Place]]] = {}
+        self._folds: dict[tuple[str, str], _Fold] = {}
 
     def open(self, namespace: str) -> None:
         """Nothing to create: a namespace is the prefix of its topics."""
@@ -81,8 +91,8 @@ class KafkaCatalog:
 
     def create(self, namespace: str, table: str, schema: TableSchema) -> None:
         """Create a compacted topic and tell the columns: to the registry, or in the topic of columns."""
-        for field in schema.fields:
-            default_contracts().native_type(self.family, field.kind)
+        for each in schema.fields:
+            default_contracts().native_type(self.family, each.kind)
         topic = _topic(namespace, table)
         self._topics.create(topic, partitions=PARTITIONS)
         if self._topics.avro:
@@ -155,12 +165,19 @@ class KafkaCatalog:
             yield from runs.batches(batch_rows)
 
     def fingerprint(self, namespace: str, table: str, column: str) -> Fingerprint | None:
-        """Rows and the sum of `column`, which must be of the key, as of a moment when no transaction was half visible."""
+        """Rows and the sum of `column`, as of a moment when no transaction was half visible."""
         topic = _topic(namespace, table)
         if not self._topics.exists(topic):
             return None
-        known = self._fold(topic, self._ends(topic))
-        return Fingerprint(len(known), sum(int(json.loads(key)[column]) for key in known))
+        fold = self._folds.setdefault((topic, column), _Fold())
+
+        def number(message: Any) -> int:
+            fold.columns = fold.columns or self._columns(namespace, table)
+            (value,) = _numbers(self._event(message.value(), fold.columns), fold.columns, [column])
+            return value or 0
+
+        rows = self._brought(fold, topic, self._ends(topic, fold.ends), number)
+        return Fingerprint(len(rows), sum(rows.values()))
 
     def row_versions(self, namespace: str, table: str, key: str) -> pa.Table | None:
         """Columns `key` and `version`, sorted by key: the offset of the row's event."""
@@ -174,12 +191,10 @@ class KafkaCatalog:
         """See `Events.events`."""
         topic = _topic(namespace, table)
         known = self._columns(namespace, table)
-        encoded = [column.encoded for name in columns for column in known if column.name == name]
         found = []
         for message in self._topics.read(topic, self._ends(topic)) if known else ():
             event = None if message.value() is None else self._event(message.value(), known)
-            values = [None] * len(encoded) if event is None else [event["data"][name] for name in encoded]
-            found.append((*_facts(message, event), *values))
+            found.append((*_facts(message, event), *_numbers(event, known, columns)))
         return _table(found, columns)
 
     def close(self, namespace: str) -> None:
@@ -226,27 +241,31 @@ class KafkaCatalog:
     def _event(self, value: bytes, columns: Sequence[Column]) -> dict[str, Any]:
         return self._avro.read(value) if self._topics.avro else from_json(value, columns)
 
-    def _ends(self, topic: str) -> dict[int, int]:
+    def _ends(self, topic: str, known: Mapping[int, int] | None = None) -> dict[int, int]:
         """Offsets between two transactions.
 
-        While one is open, these are where it began; when its end is visible in some partitions only, this waits.
+        While one is open, these are where it began, if they are `known` or if it is our own that misleads; when its end
+        is visible in some partitions only, this waits.
         """
-        known, _ = self._keys.get(topic, ({}, {}))
         stable, ends = self._topics.ends(topic)
-        if stable == ends or (known and stable == known) or self._topics.open_in == topic:
+        if stable in (ends, known) or self._topics.open_in == topic:
             return stable
         return self._topics.settled(topic)
 
     def _fold(self, topic: str, ends: dict[int, int]) -> dict[bytes, Place]:
-        """Key → place of its last event, of the keys that have a row; what was folded before is not read again."""
-        known, folded = self._keys.get(topic, ({}, {}))
-        for message in self._topics.read(topic, ends, known):
+        """Key → place of its last event, of the keys that have a row."""
+        fold = self._folds.setdefault((topic, ""), _Fold())
+        return self._brought(fold, topic, ends, lambda message: (message.partition(), message.offset()))
+
+    def _brought(self, fold: _Fold, topic: str, ends: dict[int, int], value: Callable[[Any], Any]) -> dict[bytes, Any]:
+        """`fold` with the events up to `ends`; what it has seen is not read again."""
+        for message in self._topics.read(topic, ends, fold.ends):
             if message.value() is None:
-                folded.pop(message.key(), None)
+                fold.rows.pop(message.key(), None)
             else:
-                folded[message.key()] = (message.partition(), message.offset())
-        self._keys[topic] = (ends, folded)
-        return folded
+                fold.rows[message.key()] = value(message)
+        fold.ends = ends
+        return fold.rows
 
 
 def _topic(namespace: str, table: str) -> str:
@@ -266,6 +285,12 @@ def _facts(message: Any, event: Mapping[str, Any] | None) -> tuple[object, ...]:
     headers = {name: value.decode("utf-8", "backslashreplace") for name, value in message.headers() or () if value}
     told = (event["op"], event["metadata"]["run_id"]) if event is not None else (None, None)
     return message.partition(), message.offset(), key, headers.get("op"), headers.get("run_id"), *told
+
+
+def _numbers(event: Mapping[str, Any] | None, known: Sequence[Column], names: Sequence[str]) -> list[int | None]:
+    """The row's values of the columns `names`, as they are; None of a tombstone."""
+    encoded = {column.name: column.encoded for column in known}
+    return [None if event is None else event["data"][encoded[name]] for name in names]
 
 
 def _table(rows: list[tuple[object, ...]], columns: Sequence[str]) -> pa.Table:

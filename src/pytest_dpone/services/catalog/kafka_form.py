@@ -115,10 +115,12 @@ def columns_of_events(text: str) -> list[Column]:
     """The columns that the schema of a table's events tells."""
     for field in json.loads(text)["fields"]:
         if field["name"] == "data":
-            return [
-                Column(decoded_name(f["name"]), f["name"], _native(_not_null(f["type"]))) for f in field["type"]["fields"]
-            ]
+            return [*map(_column, field["type"]["fields"])]
     raise DponeError("a schema of events has no field `data`", hint='see "Tables in topics" in docs/architecture.md')
+
+
+def _column(field: Mapping[str, Any]) -> Column:
+    return Column(decoded_name(field["name"]), field["name"], _native(_not_null(field["type"])))
 
 
 def rows_of(batch: pa.RecordBatch | pa.Table, schema: TableSchema) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -64,9 +64,9 @@ class Topics:
         return count
 
     def mislead(self, owner: str, topic: str, events: list[Message]) -> None:
-        """Send `events` twice where no reader may see them: in a transaction that is aborted, and in one that stays open.
+        """Send `events` twice where no reader may see them: in a transaction that is aborted, and in one that is open.
 
-        It is aborted by whatever `owner` sends next, and by `disconnect`.
+        That one is aborted by whatever `owner` sends next, and by `disconnect`.
         """
         producer = self._begin(owner)
         _produce(producer, topic, events)
@@ -86,7 +86,7 @@ class Topics:
         return self._offsets(places, levels.READ_COMMITTED), self._offsets(places, levels.READ_UNCOMMITTED)
 
     def settled(self, topic: str) -> dict[int, int]:
-        """The ends of the partitions as soon as no transaction is open there; raises `ServiceFailed` if one stays open."""
+        """The ends of the partitions as soon as no transaction is open there; `ServiceFailed` if one stays open."""
         deadline = time.monotonic() + TIMEOUT
         while True:
             stable, ends = self.ends(topic)

@@ -107,7 +107,7 @@ class Events(Protocol):
     def events(self, namespace: str, table: str, columns: Sequence[str]) -> pa.Table:
         """Every committed event of the table, in order within each partition; none if there is no such table.
 
-        Columns: `partition` and `offset`; `key`, the text of the event's key; `op` and `run_id` by the event's headers, and
-        by its body as `told_op` and `told_run_id`; the row's int64 `columns`, NULL for a tombstone.
+        Columns: `partition` and `offset`; `key`, the text of the event's key; `op` and `run_id` by the event's headers,
+        and by its body as `told_op` and `told_run_id`; the row's int64 `columns`, NULL for a tombstone.
         """
         ...
