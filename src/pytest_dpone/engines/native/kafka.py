@@ -109,8 +109,17 @@ class Broker:
         if not places:
             return {}
         level = self.kafka.IsolationLevel[isolation.upper()]
-        found = self.admin.list_offsets(dict.fromkeys(places, spec), isolation_level=level)
-        return {each.partition: future.result(TIMEOUT).offset for each, future in found.items()}
+        deadline = time.monotonic() + TIMEOUT
+        while True:
+            found = self.admin.list_offsets(dict.fromkeys(places, spec), isolation_level=level)
+            try:
+                return {each.partition: future.result(TIMEOUT).offset for each, future in found.items()}
+            except self.kafka.KafkaException as error:
+                # a topic that is new has no leader for a moment
+                leaderless = error.args[0].code() == self.kafka.KafkaError.NOT_LEADER_FOR_PARTITION
+                if not leaderless or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
 
     def events(self, topic: str, ends: Mapping[int, int], *, isolation: str = "read_committed") -> Iterator[Any]:
         """The messages of each partition up to its end, in order within each partition."""
