@@ -8,6 +8,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -232,8 +233,8 @@ class KafkaSource:
         self._endpoint = job.source
         self.topic = topic_of(job.source)
         self._fold: Fold | None = None
-        with told(self._endpoint, "opening the source"):
-            self.broker = Broker(self._endpoint)
+        with told(self._endpoint, "opening the source"), ExitStack() as opened:
+            self.broker = opened.enter_context(closing(Broker(self._endpoint)))
             self.ends = self.broker.ends(self.topic)
             found = self.broker.event_schema(job.source.namespace, job.source.table)
             if not self.ends or found is None:
@@ -243,6 +244,7 @@ class KafkaSource:
                 )
             self.schema = columns_of(found, where=self.broker.where)
             self._form = self.broker.form(self.schema)
+            opened.pop_all()
 
     def read(self, extract: Extract) -> Batches:
         """See `Source.read`."""
