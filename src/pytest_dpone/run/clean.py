@@ -9,7 +9,7 @@ from ..core.model import ServiceRecord
 from ..core.wire import ServiceInfo, scrub
 from ..errors import UsageError, described
 from ..services import journal, lease
-from ..services.catalog import open_catalog
+from ..services.catalog import open_catalog, with_registry
 from ..services.stack import external_from_environ
 
 
@@ -36,8 +36,11 @@ def clean_run(run_id: str, environ: Mapping[str, str]) -> list[Cleaned]:
         raise UsageError(
             f"nothing is recorded of a run {run_id}", hint="`pytest-dpone clean` lists the runs that left something"
         )
-    external = external_from_environ(environ)
-    return [_remove(run_id, each, external.get(each.service)) for each in made]
+    services = {
+        name: ServiceInfo(record=_external(name), url=url) for name, url in external_from_environ(environ).items()
+    }
+    reached = with_registry(services)
+    return [_remove(run_id, each, reached.get(each.service)) for each in made]
 
 
 def remains() -> list[Cleaned]:
@@ -51,18 +54,19 @@ def remains() -> list[Cleaned]:
     ]
 
 
-def _remove(run_id: str, made: journal.Made, url: object) -> Cleaned:
-    from pydantic import SecretStr
+def _external(name: str) -> ServiceRecord:
+    return ServiceRecord(name=name, provider="external", product="", version="", fidelity="real")
 
-    if not isinstance(url, SecretStr):
+
+def _remove(run_id: str, made: journal.Made, info: ServiceInfo | None) -> Cleaned:
+    if info is None:
         variable = f"DPONE_{made.service.upper()}_URL"
         return Cleaned(made.service, made.namespace, f"could not be removed: {variable} is not set")
-    record = ServiceRecord(name=made.service, provider="external", product="", version="", fidelity="real")
-    catalog = open_catalog(ServiceInfo(record=record, url=url), bucket=made.bucket)
+    catalog = open_catalog(info, bucket=made.bucket)
     try:
         catalog.close(made.namespace)
     except Exception as error:
-        text = scrub(described(error), [url]).partition("\n")[0]
+        text = scrub(described(error), [info.url]).partition("\n")[0]
         return Cleaned(made.service, made.namespace, f"could not be removed: {text}")
     finally:
         catalog.disconnect()

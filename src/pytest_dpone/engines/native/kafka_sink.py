@@ -157,6 +157,7 @@ class KafkaSink:
             self._known = Fold()
             for table in ("staged (key BLOB, hash BLOB, data BLOB)", "gone (key BLOB PRIMARY KEY)"):
                 self._known.db.execute(f"CREATE TABLE {table}")
+            self._known.db.execute("CREATE INDEX staged_key ON staged (key)")
             ends = self._broker.ends(self._topic)
             self._known.take(map(_Hashed, self._broker.events(self._topic, ends)))
         return self._known
