@@ -11,7 +11,7 @@ from ..core.kinds import Field
 from ..core.model import ActName
 from ..core.oracle import CURRENT
 from .act import Act
-from .stage import TABLE, Stage
+from .stage import Stage
 
 _KINDS = ("timestamptz", "timestamp")
 _HASHES = ("text", "binary", "uint64", "int64")
@@ -79,7 +79,7 @@ def _read(stage: Stage) -> pa.Table:
     flag = current(stage)
     asked = fields if flag.kind != "bool" else [*fields, flag]
     order = ("id", columns.valid_from, "revision")
-    batches = list(stage.sink.read(stage.sink_space, TABLE, asked, order_by=order))
+    batches = list(stage.sink.read(stage.sink_space, stage.table, asked, order_by=order))
     rows = pa.Table.from_batches(batches) if batches else _empty(asked)
     open_ended = rows.column(flag.name) if flag.kind == "bool" else pc.is_null(rows.column(flag.name))
     plain = {"id": rows["id"], "revision": rows["revision"]} | {ours: rows[name] for ours, name in found.items()}
@@ -104,7 +104,7 @@ def _pairs(rows: pa.Table) -> pa.Table:
 
 def _kind(stage: Stage, column: str, kinds: tuple[str, ...]) -> str:
     """The first of `kinds` that the sink's column may hold; the first one if none fits, which then can't be read."""
-    native = stage.sink.columns(stage.sink_space, TABLE)[column]
+    native = stage.sink.columns(stage.sink_space, stage.table)[column]
     return next((kind for kind in kinds if stage.dataset.contracts.accepts(stage.case.sink, kind, native)), kinds[0])
 
 

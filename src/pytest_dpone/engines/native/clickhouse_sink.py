@@ -118,6 +118,7 @@ class ClickHouseSink:
         """See `Sink.replace`."""
         target, stage = self._table(self._job.sink.table), self._table(self._stage_name)
         with told(self._endpoint, "swapping"):
+            self._moment("committing")
             self._client.command(
                 f"EXCHANGE TABLES {stage} AND {target}" if self._exists else f"RENAME TABLE {stage} TO {target}"
             )
@@ -150,6 +151,7 @@ class ClickHouseSink:
         else:
             with told(self._endpoint, "rewriting"):
                 self._replace_partitions(days)
+                self._moment("committing")
                 self._drop_staging()
         self._exists = True
         if state is not None:
@@ -213,7 +215,7 @@ class ClickHouseSink:
                 self._moment("pending")
             target = self._table(self._job.sink.table)
             self._client.command(f"ALTER TABLE {self._table(name)} MOVE PARTITION tuple() TO TABLE {target}")
-            self._moment("moved")
+            self._moment("committing")
         if state is not None and (rows or text != committed):
             self._states.write(text)
 

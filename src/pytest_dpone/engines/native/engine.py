@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from ...core.model import Case, Strategy
@@ -42,9 +42,9 @@ _WHOLE_OBJECTS = frozenset(
 )
 _FAMILIES: Mapping[str, _Family] = MappingProxyType(
     {
-        "postgres": _Family(PostgresSource, lambda job, _: PostgresSink(job), _ALL),
+        "postgres": _Family(PostgresSource, PostgresSink, _ALL),
         "clickhouse": _Family(ClickHouseSource, ClickHouseSink, _ALL),
-        "minio": _Family(MinioSource, lambda job, _: MinioSink(job), _WHOLE_OBJECTS),
+        "minio": _Family(MinioSource, MinioSink, _WHOLE_OBJECTS),
     }
 )
 
@@ -59,6 +59,10 @@ class NativeEngine:
 
     def __init__(self, seams: Seams | None = None) -> None:
         self._seams = seams or Seams()
+
+    def watched(self, moment: Callable[[str], None]) -> NativeEngine:
+        """The same engine, which calls `moment` as a run gets on; see `Seams`."""
+        return NativeEngine(replace(self._seams, moment=moment))
 
     def supports(self, case: Case) -> Support:
         """Supported where both families and the sink's strategy are here; else `not implemented yet`."""

@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -51,8 +51,9 @@ class PostgresSink:
     the table itself, and unlogged if its rows are copied. The state is a row of the state table, keyed by table.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, moment: Callable[[str], None]) -> None:
         self._job = job
+        self._moment = moment
         self._endpoint = job.sink
         self._space = job.sink.namespace
         self._stage_name = "dpone_stage_" + hashlib.sha256(job.sink.table.encode()).hexdigest()[:24]
@@ -106,13 +107,13 @@ class PostgresSink:
 
     def replace(self) -> None:
         """See `Sink.replace`."""
-        with told(self._endpoint, "swapping"), self._connection.transaction():
+        with told(self._endpoint, "swapping"), self._transaction():
             self._run(f"DROP TABLE IF EXISTS {self._target}")
             self._adopt()
 
     def append(self, state: State) -> None:
         """See `Sink.append`."""
-        with told(self._endpoint, "appending"), self._connection.transaction():
+        with told(self._endpoint, "appending"), self._transaction():
             if self._exists:
                 self._run(f"INSERT INTO {self._target} ({self._names()}) SELECT {self._names()} FROM {self._stage}")
                 self._run(f"DROP TABLE {self._stage}")
@@ -124,7 +125,7 @@ class PostgresSink:
         """See `Sink.merge`."""
         with told(self._endpoint, "merging"):
             staged = self._keyed()
-            with self._connection.transaction():
+            with self._transaction():
                 if self._exists:
                     removed = self._remove(gone) if gone is not None else 0
                     counts = self._upsert(staged, delete=delete)
@@ -138,7 +139,7 @@ class PostgresSink:
 
     def rewrite(self, days: tuple[Window, ...] | None, state: State | None) -> None:
         """See `Sink.rewrite`."""
-        with told(self._endpoint, "rewriting"), self._connection.transaction():
+        with told(self._endpoint, "rewriting"), self._transaction():
             if self._exists and days is not None:
                 self._run(f"DELETE FROM {self._target} WHERE {days_condition(self._job.partition, days)}")
                 self._run(f"INSERT INTO {self._target} ({self._names()}) SELECT {self._names()} FROM {self._stage}")
@@ -154,7 +155,7 @@ class PostgresSink:
         """See `Sink.history`."""
         with told(self._endpoint, "writing the history"):
             self._keyed()
-            with self._connection.transaction():
+            with self._transaction():
                 if not self._exists:
                     self._run(f"CREATE TABLE {self._target} ({self._definitions()}, {_INTERVAL})")
                 counts = self._versions()
@@ -168,6 +169,12 @@ class PostgresSink:
         with suppress(EngineFailed), told(self._endpoint, "cleaning up"):
             self._run(f"DROP TABLE IF EXISTS {self._stage}")
         self._connection.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._connection.transaction():
+            yield
+            self._moment("committing")
 
     @property
     def _copies(self) -> bool:

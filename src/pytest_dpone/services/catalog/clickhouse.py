@@ -126,6 +126,14 @@ class ClickHouseCatalog:
             raise
         return Fingerprint(int(rows), int(total or 0))
 
+    def contents(self, namespace: str) -> Mapping[str, int]:
+        """The tables of the database with their rows."""
+        counting = "SELECT count() FROM {}"
+        return {
+            name: int(self._connect().query(counting.format(_quote(namespace, name))).result_rows[0][0])
+            for name in self._objects(namespace)
+        }
+
     def row_versions(self, namespace: str, table: str, key: str) -> pa.Table | None:  # noqa: ARG002
         """None: ClickHouse does not show when a row was written."""
         return None

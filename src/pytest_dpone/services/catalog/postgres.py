@@ -145,6 +145,16 @@ class PostgresCatalog:
         assert row is not None  # an aggregate without GROUP BY gives one row
         return Fingerprint(int(row[0]), int(row[1]))
 
+    def contents(self, namespace: str) -> Mapping[str, int]:
+        """The tables of the schema with their rows."""
+        found = self._connect().execute(
+            "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE n.nspname = %s AND c.relkind = 'r' ORDER BY 1",
+            (namespace,),
+        )
+        names = [str(name) for (name,) in found.fetchall()]
+        return {name: self._count(namespace, name) for name in names}
+
     def row_versions(self, namespace: str, table: str, key: str) -> pa.Table | None:
         """Columns `key` and `version` (int64), sorted by key: a row's `xmin`, new whenever the row is written.
 
@@ -210,6 +220,11 @@ class PostgresCatalog:
             connection.close()
             raise
         return connection
+
+    def _count(self, namespace: str, table: str) -> int:
+        row = self._execute("SELECT count(*) FROM {}", (namespace, table)).fetchone()
+        assert row is not None  # an aggregate without GROUP BY gives one row
+        return int(row[0])
 
     def _execute(self, statement: str, *names: tuple[str, ...]) -> psycopg.Cursor:
         """Run `statement` with each {} replaced by a quoted name of one or two parts."""

@@ -70,6 +70,10 @@ class Catalog(Protocol):
         """Rows and the sum of `column`, from one consistent statement; None if there is no such table."""
         ...
 
+    def contents(self, namespace: str) -> Mapping[str, int]:
+        """Whatever lies in the namespace, by name, with its rows (bytes where rows can't be counted)."""
+        ...
+
     def row_versions(self, namespace: str, table: str, key: str) -> pa.Table | None:
         """(key, version) of each row, where `version` changes whenever the row is rewritten; None if not observable."""
         ...
