@@ -116,8 +116,8 @@ class Seams:
     """Places where a run can be watched, or broken on purpose.
 
     `tap` sees and may change the stream between source and sink. `source` and `sink` wrap what was opened.
-    `moment` is called as a run gets on: `begun` (nothing is staged), `staged`, `committing` (a sink's last step is next,
-    which shows the rows, or commits the state of rows that are visible already), `applied`; and by the
+    `moment` is called as a run gets on: `begun` (nothing is staged), `staged`, `committing` (the last step of a sink
+    is next: it shows the rows, or commits the state of rows that are visible already), `applied`; and by the
     ClickHouse sink with `pending` (its intent is written).
     """
 
