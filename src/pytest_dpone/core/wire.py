@@ -128,6 +128,8 @@ class Support(Frozen):
     """Globs of columns that the engine adds to the sink, e.g. `_dlt_*`; they are not compared."""
     history: HistoryColumns = HistoryColumns()
     """`scd2`: the names of the interval's columns."""
+    keeps_apart: bool = False
+    """Of two runs of one job at once the second one waits or is refused; only then that is tried."""
 
 
 SUPPORTED = Support(status="supported")

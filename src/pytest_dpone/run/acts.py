@@ -100,6 +100,8 @@ def reconcile(act: Act, stage: Stage, engine: Engine) -> None:
     judge(act, stage, stage.expect(ActName.RECONCILE))
     act.check("deletes_reconciled", expected=planned, actual=facts.deleted)
     act.observed["deletes_checked"] = planned
+    if act.diff is not None:
+        act.observed |= {"deletes_missed": act.diff.extra, "deletes_false": act.diff.missing}
 
 
 def needs_reconcile(stage: Stage) -> bool:

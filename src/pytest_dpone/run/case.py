@@ -47,6 +47,7 @@ def certify(
     try:
         with stage_for(case, registry=registry, services=services, settings=settings) as stage:
             stage.own_columns, stage.history = support.own_columns, support.history
+            stage.keeps_apart = support.keeps_apart
             problem = _play(stage, engine, played, on_act)
     except Exception as error:
         problem = f"the harness failed: {_text(error)}"

@@ -11,11 +11,13 @@ from typing import Literal
 from ..core.model import ActName, Case, Check, Strategy
 from ..core.wire import Engine
 from ..services.catalog import Fingerprint
+from . import states
 from .act import Act
-from .acts import WATERMARKED, judge
+from .acts import judge
 from .killing import Doomed, doomed
 from .settings import RunSettings
 from .stage import Stage
+from .states import KEPT
 
 Mode = Literal["off", "quick", "full"]
 
@@ -73,9 +75,33 @@ def crash(act: Act, stage: Stage, engine: Engine) -> None:
     planned = trials(stage.settings.crash)
     act.planned["kills"] = len(planned)
     for number, trial in enumerate(planned):
-        _Attempt(act, _beside(stage, number), engine, trial).play()
+        attempt = _Attempt(act, _beside(stage, number), engine, trial)
+        attempt.play()
         if not all(check.passed for check in act.checks):
             return
+    if stage.case.strategy in KEPT:
+        _states(act, _beside(stage, len(planned)), engine, together=stage.keeps_apart)
+
+
+def _states(act: Act, stage: Stage, engine: Engine, *, together: bool) -> None:
+    """Two runs at once, if the engine keeps them apart; then a damaged state."""
+    _seed(stage)
+    act.run(engine, stage.job(ActName.LOAD))
+    _change(stage)
+    if together:
+        states.two_runs(act, stage)
+    else:
+        act.run(engine, stage.job(ActName.CHANGE))
+    states.damaged(act, stage, engine)
+
+
+def _seed(stage: Stage) -> None:
+    stage.source.create(stage.source_space, stage.table, stage.dataset.schema)
+    stage.source.load(stage.source_space, stage.table, stage.dataset.schema, stage.dataset.before())
+
+
+def _change(stage: Stage) -> None:
+    stage.source.change(stage.source_space, stage.table, stage.dataset.schema, stage.dataset.commits())
 
 
 def _beside(stage: Stage, number: int) -> Stage:
@@ -118,14 +144,13 @@ class _Attempt:
     def _prepare(self) -> float:
         """Seed the source, and for a change load and change it; returns the seconds of a load."""
         stage = self.stage
-        stage.source.create(stage.source_space, stage.table, stage.dataset.schema)
-        stage.source.load(stage.source_space, stage.table, stage.dataset.schema, stage.dataset.before())
+        _seed(stage)
         if self.trial.act is ActName.LOAD:
             return 0.5
         started = time.monotonic()
         self.act.run(self.engine, stage.job(ActName.LOAD))
         seconds = time.monotonic() - started
-        stage.source.change(stage.source_space, stage.table, stage.dataset.schema, stage.dataset.commits())
+        _change(stage)
         return seconds
 
     def _look(self) -> _Seen:
@@ -176,7 +201,7 @@ class _Attempt:
         self._judge("rows")
         again = self.act.run(self.engine, stage.job(act))
         self._judge("again")
-        if stage.case.strategy in (*WATERMARKED, Strategy.BACKFILL):
+        if stage.case.strategy in KEPT:
             kept = bool(first.state_after) and again.state_before == first.state_after
             told = "the run after the kill left no state that the next one goes on from"
             self.act.checks.append(

@@ -52,6 +52,8 @@ class Stage:
     table: str = TABLE
     own_columns: tuple[str, ...] = ()
     history: HistoryColumns = field(default_factory=HistoryColumns)
+    keeps_apart: bool = False
+    """If the engine says that it keeps two runs of one job apart."""
     intervals: pa.Table | None = None
     """scd2: key, revision and begin of the versions that the last act has left."""
     claims: dict[ActName, str] = field(default_factory=dict)

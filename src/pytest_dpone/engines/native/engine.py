@@ -40,6 +40,8 @@ _WHOLE_OBJECTS = frozenset(
         Strategy.BACKFILL,
     )
 )
+_LOCKING = frozenset(("postgres",))
+"""Sinks on which a run takes a lock, so that a second one of the same table waits."""
 _FAMILIES: Mapping[str, _Family] = MappingProxyType(
     {
         "postgres": _Family(PostgresSource, PostgresSink, _ALL),
@@ -72,7 +74,7 @@ class NativeEngine:
         if case.strategy not in _FAMILIES[case.sink].strategies:
             reason = f"the native engine has no {case.strategy} into {case.sink}"
             return Support(status="not implemented yet", reason=reason)
-        return SUPPORTED
+        return SUPPORTED.model_copy(update={"keeps_apart": case.sink in _LOCKING})
 
     def run(self, job: Job) -> RunFacts:
         """Move what the job says. Raises `EngineFailed`, `ValueRejected`, `UsageError` or `MissingExtra`."""

@@ -33,6 +33,9 @@ from .postgres import (
 from .state import State
 from .stream import Guarded
 
+_PATIENCE_MS = 60_000
+_LOCK_SEED = 4_217_007
+"""Tells our locks from others on the same names."""
 _NAMES = HistoryColumns()
 _HISTORY = {
     _NAMES.valid_from: ("timestamp with time zone", " NOT NULL"),
@@ -65,6 +68,17 @@ class PostgresSink:
         psycopg: Any = require("psycopg", extra="postgres")
         with told(self._endpoint, "opening the sink"):
             self._connection = psycopg.connect(self._endpoint.url.get_secret_value(), autocommit=True)
+            self._lock()
+
+    def _lock(self) -> None:
+        """Keep a second run away from the table until this connection ends; it waits, for a while."""
+        try:
+            self._run(f"SET lock_timeout = {_PATIENCE_MS}")
+            self._run(f"SELECT pg_advisory_lock(hashtextextended({literal(self._target)}, {_LOCK_SEED}))")
+            self._run("SET lock_timeout = 0")
+        except BaseException:
+            self._connection.close()
+            raise
 
     def prepare(self, schema: pa.Schema) -> bool:
         """See `Sink.prepare`."""

@@ -121,6 +121,10 @@ class MinioCatalog:
         start = _prefix(namespace)
         return {key.removeprefix(start): len(self._bucket.get(key) or b"") for key in self._bucket.keys(start)}
 
+    def damage(self, namespace: str, table: str) -> bool:  # noqa: ARG002
+        """False: what an engine keeps beside its objects has no common form."""
+        return False
+
     def row_versions(self, namespace: str, table: str, key: str) -> pa.Table | None:  # noqa: ARG002
         """None: an object does not show when a row was written."""
         return None

@@ -155,6 +155,24 @@ class PostgresCatalog:
         names = [str(name) for (name,) in found.fetchall()]
         return {name: self._count(namespace, name) for name in names}
 
+    def damage(self, namespace: str, table: str) -> bool:
+        """Cut every text of the table that is not in its primary key to its first half; False if there is none."""
+        found = (
+            self._connect()
+            .execute(
+                """SELECT a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+               JOIN pg_namespace n ON n.oid = c.relnamespace
+               LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
+               WHERE n.nspname = %s AND c.relname = %s AND a.attnum > 0 AND a.atttypid = 'text'::regtype
+                 AND NOT a.attnum = ANY(coalesce(i.indkey::int2[], '{}'))""",
+                (namespace, table),
+            )
+            .fetchall()
+        )
+        for (name,) in found:
+            self._execute("UPDATE {} SET {} = left({}, length({}) / 2)", (namespace, table), (name,), (name,), (name,))
+        return bool(found)
+
     def row_versions(self, namespace: str, table: str, key: str) -> pa.Table | None:
         """Columns `key` and `version` (int64), sorted by key: a row's `xmin`, new whenever the row is written.
 

@@ -74,6 +74,10 @@ class Catalog(Protocol):
         """Whatever lies in the namespace, by name, with its rows (bytes where rows can't be counted)."""
         ...
 
+    def damage(self, namespace: str, table: str) -> bool:
+        """Spoil every text that is no key in a table, as a bad disk or a hasty hand would; False if there is none."""
+        ...
+
     def row_versions(self, namespace: str, table: str, key: str) -> pa.Table | None:
         """(key, version) of each row, where `version` changes whenever the row is rewritten; None if not observable."""
         ...
