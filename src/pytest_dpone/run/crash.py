@@ -10,7 +10,7 @@ from typing import Literal
 
 from ..core.model import ActName, Case, Check, Strategy
 from ..core.wire import Engine
-from ..services.catalog import Fingerprint
+from ..services.catalog.protocol import LOCKED, Fingerprint
 from . import states
 from .act import Act
 from .acts import judge
@@ -75,12 +75,12 @@ def crash(act: Act, stage: Stage, engine: Engine) -> None:
     planned = trials(stage.settings.crash)
     act.planned["kills"] = len(planned)
     for number, trial in enumerate(planned):
-        attempt = _Attempt(act, _beside(stage, number), engine, trial)
+        attempt = _Attempt(act, small(stage, f"crash_{number}", number=number), engine, trial)
         attempt.play()
         if not all(check.passed for check in act.checks):
             return
     if stage.case.strategy in KEPT:
-        _states(act, _beside(stage, len(planned)), engine, together=stage.keeps_apart)
+        _states(act, small(stage, "crash_state", number=len(planned)), engine, together=stage.support.keeps_apart)
 
 
 def _states(act: Act, stage: Stage, engine: Engine, *, together: bool) -> None:
@@ -104,9 +104,10 @@ def _change(stage: Stage) -> None:
     stage.source.change(stage.source_space, stage.table, stage.dataset.schema, stage.dataset.commits())
 
 
-def _beside(stage: Stage, number: int) -> Stage:
-    small = {"rows": ROWS, "batch_rows": BATCH, "dataset": "narrow", "seed": stage.settings.seed + number}
-    return stage.beside(f"crash_{number}", stage.settings.model_copy(update=small))
+def small(stage: Stage, table: str, *, number: int = 0) -> Stage:
+    """The stage of a small table beside the case's own; each `number` has other rows."""
+    fields = {"rows": ROWS, "batch_rows": BATCH, "dataset": "narrow", "seed": stage.settings.seed + number}
+    return stage.beside(table, stage.settings.model_copy(update=fields))
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +156,11 @@ class _Attempt:
 
     def _look(self) -> _Seen:
         stage = self.stage
+        contents = stage.sink.contents(stage.sink_space)
+        if contents.get(stage.table) == LOCKED:
+            return _Seen(contents, None)
         table = stage.sink.fingerprint(stage.sink_space, stage.table, stage.dataset.schema.key[0])
-        return _Seen(stage.sink.contents(stage.sink_space), table)
+        return _Seen(contents, table)
 
     def _kill(self, run: Doomed, before: _Seen, seconds: float) -> None:
         point = self.trial.point

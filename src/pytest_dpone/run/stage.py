@@ -17,7 +17,7 @@ from ..core.kinds import Field, TableSchema
 from ..core.model import ActName, Case, Check, DiffReport, Strategy
 from ..core.oracle import CURRENT, Expectation, expect
 from ..core.registry import Family, Registry
-from ..core.wire import HistoryColumns, Job, ServiceInfo, scrub
+from ..core.wire import SUPPORTED, Job, ServiceInfo, Support, scrub
 from ..errors import UsageError
 from ..services import journal
 from ..services.catalog import Catalog, Fingerprint, Transactions, open_catalog
@@ -50,10 +50,8 @@ class Stage:
     service_names: Mapping[str, str]
     """Family → the service that holds its tables."""
     table: str = TABLE
-    own_columns: tuple[str, ...] = ()
-    history: HistoryColumns = field(default_factory=HistoryColumns)
-    keeps_apart: bool = False
-    """If the engine says that it keeps two runs of one job apart."""
+    support: Support = SUPPORTED
+    """What the engine says of the case."""
     intervals: pa.Table | None = None
     """scd2: key, revision and begin of the versions that the last act has left."""
     claims: dict[ActName, str] = field(default_factory=dict)
@@ -141,9 +139,10 @@ class Stage:
         ]
         expected = {f.name for f in self.dataset.schema.fields}
         if self.case.strategy is Strategy.SCD2:
-            wrong += [f"{visible(name)} is missing" for name in self.history.names if name not in found]
-            expected.update(self.history.names)
-        surplus = [n for n in found if n not in expected and not any(fnmatchcase(n, g) for g in self.own_columns)]
+            wrong += [f"{visible(name)} is missing" for name in self.support.history.names if name not in found]
+            expected.update(self.support.history.names)
+        own = self.support.own_columns
+        surplus = [n for n in found if n not in expected and not any(fnmatchcase(n, glob) for glob in own)]
         wrong += [f"{visible(name)} is not expected" for name in surplus]
         detail = "; ".join(wrong[:8]) + (f"; … {len(wrong)} in all" if len(wrong) > 8 else "")
         return Check(name="schema", passed=not wrong, expected=len(expected), actual=len(found), detail=detail)

@@ -7,8 +7,8 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from ...core.model import Case, Strategy
-from ...core.wire import SUPPORTED, Job, RunFacts, Support
+from ...core.model import Case, Evolution, Strategy
+from ...core.wire import Job, RunFacts, Support
 from ...errors import UsageError
 from .arrow import check_names
 from .clickhouse import ClickHouseSource
@@ -42,6 +42,8 @@ _WHOLE_OBJECTS = frozenset(
 )
 _LOCKING = frozenset(("postgres",))
 """Sinks on which a run takes a lock, so that a second one of the same table waits."""
+_FOLLOWING = frozenset(("postgres", "clickhouse"))
+"""Sinks that get a column more when the source has one more that may be NULL; all other changes are refused."""
 _FAMILIES: Mapping[str, _Family] = MappingProxyType(
     {
         "postgres": _Family(PostgresSource, PostgresSink, _ALL),
@@ -74,7 +76,14 @@ class NativeEngine:
         if case.strategy not in _FAMILIES[case.sink].strategies:
             reason = f"the native engine has no {case.strategy} into {case.sink}"
             return Support(status="not implemented yet", reason=reason)
-        return SUPPORTED.model_copy(update={"keeps_apart": case.sink in _LOCKING})
+        return Support(
+            status="supported",
+            keeps_apart=case.sink in _LOCKING,
+            evolution={
+                change: "follows" if change is Evolution.ADD and case.sink in _FOLLOWING else "refuses"
+                for change in Evolution
+            },
+        )
 
     def run(self, job: Job) -> RunFacts:
         """Move what the job says. Raises `EngineFailed`, `ValueRejected`, `UsageError` or `MissingExtra`."""

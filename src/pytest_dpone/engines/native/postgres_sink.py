@@ -17,7 +17,7 @@ from ...core.model import Strategy
 from ...core.wire import HistoryColumns, Job, Window
 from ...errors import EngineFailed, require
 from .address import place, told
-from .arrow import Batches, check_range, convert, is_json, stored
+from .arrow import Batches, additions, check_range, convert, is_json, stored
 from .ports import Counts
 from .postgres import (
     DATE_RANGE,
@@ -90,10 +90,14 @@ class PostgresSink:
         if self._job.strategy is Strategy.SCD2:
             wanted += [(name, native) for name, (native, _) in _HISTORY.items()]
         self._exists = found is not None
-        if found is not None and found != wanted:
+        if found is not None and (added := additions(found, self._schema, wanted)):
+            with told(self._endpoint, "adding columns"):
+                for name, native in added:
+                    self._run(f"ALTER TABLE {self._target} ADD COLUMN {ident(name)} {native}")
+        elif found is not None and found != wanted:
             raise EngineFailed(
                 f"the columns of {place(self._endpoint)} are {found}, the source now needs {wanted}",
-                hint="the native engine follows no schema change: load into a new table, or change it by hand",
+                hint="the native engine follows new columns that may be NULL only: load into a new table",
             )
         return self._exists
 

@@ -92,6 +92,26 @@ class ClickHouseCatalog:
                 self._delete(namespace, table, schema, keys)
             self.load(namespace, table, schema, [*commit.updates.to_batches(), *commit.inserts.to_batches()])
 
+    def add_column(self, namespace: str, table: str, field: Field) -> None:
+        """Add a column behind the others, NULL in every row."""
+        self._alter(namespace, table, f"ADD COLUMN {_quote(field.name)} {_column_type(field, ())}")
+
+    def widen_column(self, namespace: str, table: str, field: Field) -> None:
+        """Give the column the type of a wider kind."""
+        self._alter(namespace, table, f"MODIFY COLUMN {_quote(field.name)} {_column_type(field, ())}")
+
+    def drop_column(self, namespace: str, table: str, name: str) -> None:
+        """Remove a column."""
+        self._alter(namespace, table, f"DROP COLUMN {_quote(name)}")
+
+    def rename_column(self, namespace: str, table: str, name: str, to: str) -> None:
+        """Give a column another name."""
+        self._alter(namespace, table, f"RENAME COLUMN {_quote(name)} TO {_quote(to)}")
+
+    def _alter(self, namespace: str, table: str, change: str) -> None:
+        settings = {"mutations_sync": 2, "alter_sync": 2}
+        self._connect().command(f"ALTER TABLE {_quote(namespace, table)} {change}", settings=settings)
+
     def columns(self, namespace: str, table: str) -> Mapping[str, str]:
         """Column name → type in order, without an outer `Nullable(…)`; empty if there is no such table."""
         return {name: re.sub(r"^Nullable\((.*)\)$", r"\1", native) for name, native in self._types(namespace, table)}

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from pydantic import SecretStr
 
 from ...core.contracts import default_contracts
-from ...core.kinds import Field, TableSchema
+from ...core.kinds import Field, TableSchema, arrow_type
 from ...core.wire import Endpoint
 from ...errors import DponeError, ServiceFailed, UsageError
 from .convert import to_kind
@@ -93,6 +93,39 @@ class MinioCatalog:
                 )
             self.load(namespace, table, schema, [*commit.updates.to_batches(), *commit.inserts.to_batches()])
             self._bucket.delete(old)
+
+    def add_column(self, namespace: str, table: str, field: Field) -> None:
+        """Write every object anew with a column more, NULL in every row."""
+        kind = arrow_type(field.kind)
+        self._rewrite(namespace, table, lambda rows: rows.append_column(field.name, pa.nulls(rows.num_rows, kind)))
+
+    def widen_column(self, namespace: str, table: str, field: Field) -> None:
+        """Write every object anew with a column of a wider type."""
+
+        def widened(rows: pa.Table) -> pa.Table:
+            place = rows.schema.get_field_index(field.name)
+            wider = rows.schema.field(place).with_type(arrow_type(field.kind))
+            return rows.set_column(place, wider, rows.column(place).cast(wider.type))
+
+        self._rewrite(namespace, table, widened)
+
+    def drop_column(self, namespace: str, table: str, name: str) -> None:
+        """Write every object anew without a column."""
+        self._rewrite(namespace, table, lambda rows: rows.drop_columns([name]))
+
+    def rename_column(self, namespace: str, table: str, name: str, to: str) -> None:
+        """Write every object anew with another name for a column."""
+        self._rewrite(
+            namespace, table, lambda rows: rows.rename_columns([to if n == name else n for n in rows.column_names])
+        )
+
+    def _rewrite(self, namespace: str, table: str, change: Callable[[pa.Table], pa.Table]) -> None:
+        for key in self._objects(_prefix(namespace, table)) or []:
+            with self._open(key) as file:
+                rows = change(file.read())
+            sink = io.BytesIO()
+            pq.write_table(rows, sink, compression="zstd")
+            self._bucket.put(key, sink.getvalue())
 
     def columns(self, namespace: str, table: str) -> Mapping[str, str]:
         """Column name → Arrow type as text, from the objects that exist for a reader; empty if there are none.

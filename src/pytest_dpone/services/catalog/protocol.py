@@ -12,7 +12,11 @@ from ...core.dataset import Commit
 from ...core.kinds import Field, TableSchema
 from ...core.wire import Endpoint
 
-__all__ = ["Catalog", "Commit", "Fingerprint", "Transactions"]
+__all__ = ["Catalog", "Commit", "Evolving", "Fingerprint", "Transactions"]
+
+
+LOCKED = -1
+"""Stands for the rows of a table that nobody else may look into now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,4 +109,25 @@ class Transactions(Protocol):
 
     def truncate(self, namespace: str, table: str) -> None:
         """Empty the table by TRUNCATE."""
+        ...
+
+
+@runtime_checkable
+class Evolving(Protocol):
+    """What a catalog can do beside `Catalog` if a source table's columns may change."""
+
+    def add_column(self, namespace: str, table: str, field: Field) -> None:
+        """Add a column behind the others, NULL in every row."""
+        ...
+
+    def widen_column(self, namespace: str, table: str, field: Field) -> None:
+        """Give the column the type of a wider kind; its values stay."""
+        ...
+
+    def drop_column(self, namespace: str, table: str, name: str) -> None:
+        """Remove a column."""
+        ...
+
+    def rename_column(self, namespace: str, table: str, name: str, to: str) -> None:
+        """Give a column another name."""
         ...
