@@ -169,7 +169,7 @@ def test_the_whole_text_is_tsql(server: FakeConnection) -> None:
     assert server.texts[-4:] == [
         "DROP VIEW IF EXISTS [dpone-svc-x].[seen]",
         "DROP TABLE IF EXISTS [dpone-svc-x].[live]",
-        "DROP SCHEMA [dpone-svc-x]",
+        "DROP SCHEMA IF EXISTS [dpone-svc-x]",
         "-- closed",
     ]
 

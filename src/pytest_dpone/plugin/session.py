@@ -140,6 +140,7 @@ class DponeSession:
                 images=dict(options.image),
                 external=external,
                 compose_file=str(chosen_file(given, self.config.rootpath)),
+                planned=tuple(self.plan.services),
             )
 
     def over_budget(self, case: Case, *, engine: str) -> CaseRecord | None:

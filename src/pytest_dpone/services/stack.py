@@ -54,10 +54,12 @@ class StackSettings:
     pull_timeout: float = 600.0
     compose_file: str = ""
     """Of the provider compose; without it the one that comes with us."""
+    planned: Sequence[str] = ()
+    """Services that the run will need. The accounts of those at addresses are tried before any service is given."""
 
     def __post_init__(self) -> None:
         """Refuse what can't work before anything starts."""
-        for name in (*self.providers, *self.images, *self.external):
+        for name in (*self.providers, *self.images, *self.external, *self.planned):
             known_service(name)
         for provider in self.providers.values():
             known_provider(provider)

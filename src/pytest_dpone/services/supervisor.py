@@ -44,6 +44,7 @@ class Settings:
     start_timeout: float
     pull_timeout: float
     compose_file: str = ""
+    planned: list[str] = field(default_factory=list)
 
 
 @dataclass(eq=False)
@@ -68,6 +69,12 @@ class Supervisor:
         self._services: dict[str, Kept] = {}
         self._choices: dict[str, Choice] = {}
         self._waiting: list[Client] = []
+        self._foreign = tuple(
+            name
+            for name in settings.planned
+            if name in settings.external and settings.providers.get(name, "auto") in ("auto", "external")
+        )
+        """Planned services at addresses: their accounts are tried before anything is started for a case."""
         compose_file = settings.compose_file if "compose" in settings.providers.values() else ""
         self._docker = DockerLookup(
             settings.images, self._selector, log=directory / "docker.log", compose_file=compose_file
@@ -176,7 +183,13 @@ class Supervisor:
             return None
         if client.operation == "choose":
             return {name: vars(self._choices[name]) for name in client.names}
-        return self._ensure(client.names)
+        return self._ensure(client.names) if self._try_accounts() else None
+
+    def _try_accounts(self) -> bool:
+        """True if the account of each planned server at an address has been tried; raises if one won't do."""
+        if not self._decide(self._foreign):
+            return False
+        return self._ensure(tuple(name for name in self._foreign if self._choices[name].provider)) is not None
 
     def _decide(self, names: tuple[str, ...]) -> bool:
         """True if the choice for each name is known now. Look-ups happen once a run."""
