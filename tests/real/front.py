@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 
 @dataclass(frozen=True)
@@ -26,63 +26,74 @@ Refusal = tuple[int, str, bytes]
 """(status, content type, body)"""
 
 
+Rule = Callable[[Asked], Refusal | str | None]
+_ONE_LINE = ("transfer-encoding", "connection", "content-length")
+"""Headers of one connection, which are not passed on."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection; `door` makes a class of it that knows what is behind, and the rule."""
+
+    protocol_version = "HTTP/1.1"
+    behind: SplitResult
+    rule: Rule
+
+    def do_GET(self) -> None:
+        """Answer any method."""
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        asked = Asked(self.command, self.path, headers, self._body(headers))
+        ruled = type(self).rule(asked)
+        if isinstance(ruled, tuple):
+            self._answer(ruled[0], {"Content-Type": ruled[1]}, ruled[2])
+            return
+        connection = http.client.HTTPConnection(self.behind.hostname or "", self.behind.port, timeout=30)
+        connection.putrequest(self.command, ruled or self.path, skip_host=True, skip_accept_encoding=True)
+        for name, value in headers.items():
+            if name not in _ONE_LINE:
+                connection.putheader(name, value)
+        connection.putheader("content-length", str(len(asked.body)))
+        connection.endheaders(asked.body)
+        answer = connection.getresponse()
+        self._answer(answer.status, dict(answer.getheaders()), answer.read())
+        connection.close()
+
+    do_POST = do_PUT = do_DELETE = do_HEAD = do_GET
+
+    def _answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        head = self.command == "HEAD"
+        self.send_response(status)
+        length = next((value for name, value in headers.items() if name.lower() == "content-length"), "0")
+        for name, value in headers.items():
+            if name.lower() not in _ONE_LINE:
+                self.send_header(name, value)
+        self.send_header("Content-Length", length if head else str(len(body)))
+        self.end_headers()
+        if not head:
+            self.wfile.write(body)
+
+    def _body(self, headers: dict[str, str]) -> bytes:
+        if headers.get("transfer-encoding", "").lower() != "chunked":
+            return self.rfile.read(int(headers.get("content-length", 0)))
+        parts = []
+        while size := int(self.rfile.readline().partition(b";")[0], 16):
+            parts.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(parts)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
 @contextmanager
-def door(url: str, rule: Callable[[Asked], Refusal | str | None]) -> Iterator[str]:
+def door(url: str, rule: Rule) -> Iterator[str]:
     """The address of a door before the server at `url`.
 
     `rule` gives a refusal, another target to ask instead, or None to let the request pass.
     """
     behind = urlsplit(url)
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            asked = Asked(self.command, self.path, headers, self._body(headers))
-            ruled = rule(asked)
-            if isinstance(ruled, tuple):
-                self._answer(ruled[0], {"Content-Type": ruled[1]}, ruled[2])
-                return
-            connection = http.client.HTTPConnection(behind.hostname or "", behind.port, timeout=30)
-            kept = {name: value for name, value in headers.items() if name not in ("transfer-encoding", "connection")}
-            connection.putrequest(self.command, ruled or self.path, skip_host=True, skip_accept_encoding=True)
-            for name, value in (kept | {"content-length": str(len(asked.body))}).items():
-                connection.putheader(name, value)
-            connection.endheaders(asked.body)
-            answer = connection.getresponse()
-            lost = ("transfer-encoding", "connection")
-            found = {name: value for name, value in answer.getheaders() if name.lower() not in lost}
-            self._answer(answer.status, found, answer.read())
-            connection.close()
-
-        do_POST = do_PUT = do_DELETE = do_HEAD = do_GET  # noqa: N815 - the base class asks for these names
-
-        def _answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
-            self.send_response(status)
-            for name, value in headers.items():
-                if name.lower() != "content-length" or self.command == "HEAD":
-                    self.send_header(name, value)
-            if self.command != "HEAD":
-                self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
-
-        def _body(self, headers: dict[str, str]) -> bytes:
-            if headers.get("transfer-encoding", "").lower() != "chunked":
-                return self.rfile.read(int(headers.get("content-length", 0)))
-            parts = []
-            while size := int(self.rfile.readline().partition(b";")[0], 16):
-                parts.append(self.rfile.read(size))
-                self.rfile.readline()
-            self.rfile.readline()
-            return b"".join(parts)
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    bound = type("Bound", (Handler,), {"behind": behind, "rule": staticmethod(rule)})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), bound)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

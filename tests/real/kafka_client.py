@@ -6,11 +6,14 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pytest_dpone.services.kafka_address import client_settings
 from pytest_dpone.services.kafka_ask import STAND_IN_CLUSTER
 
+ASSEMBLED = Path(__file__).parents[2] / "docker" / "test-images" / "kafka" / "home"
+"""Where `assemble.sh` puts Apache Kafka, if somebody has run it."""
 WAIT = 20.0
 """Seconds for any one answer."""
 

@@ -24,14 +24,13 @@ from pytest_dpone.services.kafka_address import parse_address
 from pytest_dpone.services.lease import read_owner
 from pytest_dpone.services.stack import Stack, StackSettings
 
-from .kafka_client import WAIT, Kafka, unique
+from .kafka_client import ASSEMBLED, WAIT, Kafka, unique
 
 pytest.importorskip("confluent_kafka")
 
 pytestmark = pytest.mark.real
 
 IMAGE = "pytest-dpone-test/kafka:4.1.1"
-ASSEMBLED = Path(__file__).parents[2] / "docker" / "test-images" / "kafka" / "home"
 
 
 def launch(provider: str = "embedded", **changes: Any) -> Stack:

@@ -119,9 +119,7 @@ def test_a_clickhouse_user_that_may_only_read(services: dict[str, ServiceInfo]) 
     ("methods", "doing"),
     [(("PUT", "POST", "DELETE"), "create a bucket"), (("DELETE",), "delete an object")],
 )
-def test_an_s3_account_that_may_not(
-    services: dict[str, ServiceInfo], methods: tuple[str, ...], doing: str
-) -> None:
+def test_an_s3_account_that_may_not(services: dict[str, ServiceInfo], methods: tuple[str, ...], doing: str) -> None:
     def rule(asked: Asked) -> Refusal | None:
         return denied(asked) if asked.method in methods else None
 

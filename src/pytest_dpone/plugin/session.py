@@ -129,7 +129,8 @@ class DponeSession:
 
         options = self.activity.options
         given = options.compose_file and str(base_of(self.config, self.activity, "compose_file") / options.compose_file)
-        external = external_from_environ(os.environ)
+        with usage_errors():
+            external = external_from_environ(os.environ)
         vendor = self.activity.profile == "vendor_live"
         if vendor:
             _check_addresses(self.plan.services, external)

@@ -84,9 +84,11 @@ def release(level: int) -> str:
 
 
 def send(producer: Any, topic: str, timeout: float) -> None:
-    """Send a message and wait until it is taken; raises the broker's error, or `ServiceFailed` if there is no answer."""
+    """Send a message and wait until it is taken; raises the broker's error, or `ServiceFailed` without an answer."""
     failures: list[Any] = []
-    producer.produce(topic, b"ready", key=b"dpone", on_delivery=lambda error, _: failures.append(error) if error else None)
+    producer.produce(
+        topic, b"ready", key=b"dpone", on_delivery=lambda error, _: failures.append(error) if error else None
+    )
     unsent = producer.flush(timeout)
     if failures:
         kafka: Any = require("confluent_kafka", extra="kafka")

@@ -4,6 +4,8 @@ The trial does once, in a namespace of the run's own, what cases do all the time
 what it can't take away is in the run's journal, so that `pytest-dpone clean` finds it.
 """
 
+# ruff: noqa: S608 - every name in a statement goes through `quoted`
+
 from __future__ import annotations
 
 import contextlib
@@ -15,7 +17,7 @@ from typing import Any
 
 from ..core.secrets import Scrubber
 from ..errors import DponeError, MissingExtra, ServiceFailed
-from . import journal
+from . import journal, mssql
 from .clients import Clients, clients_of
 from .journal import Made
 from .table import SERVICES
@@ -42,7 +44,9 @@ def try_rights(service: str, url: str, run_id: str) -> None:
     clients = clients_of(service)
     name = _name(run_id)
     made = Made(service, name, name if service == "minio" else "")
-    client = _done(service, url, Step("log in with its usual client", "check the address", lambda: clients.connect(url)))
+    client = _done(
+        service, url, Step("log in with its usual client", "check the address", lambda: clients.connect(url))
+    )
     try:
         journal.note(run_id, made)
         left = _play(service, url, clients, client, name)
@@ -92,11 +96,18 @@ def _done(service: str, url: str, step: Step) -> Any:
     except ModuleNotFoundError as error:
         raise MissingExtra(str(error.name), extra=SERVICES[service].extra) from None
     except Exception as error:
-        words = " ".join(Scrubber([url])(str(error) or type(error).__name__).split())[:_LONGEST]
+        words = _words(service, url, error)[:_LONGEST]
         if _DENIED[service].search(_code(error)):
             raise _LackError(f"the account lacks a right: it may not {step.doing}: {words}", hint=step.grant) from None
         fact = f"the rights of the account can't be tried: to {step.doing} failed: {words}"
         raise ServiceFailed(fact, hint="the words above are the server's or the client's own") from None
+
+
+def _words(service: str, url: str, error: Exception) -> str:
+    """What the client says, on one line and without secrets."""
+    if service == "mssql":
+        return mssql.told(error, url)[0]
+    return " ".join(Scrubber([url])(str(error) or type(error).__name__).split())
 
 
 def _code(error: Exception) -> str:
@@ -107,7 +118,7 @@ def _code(error: Exception) -> str:
         getattr(error, "sqlstate", None),
         getattr(error, "http_status_code", None),
         answer.get("Error", {}).get("Code") if isinstance(answer, dict) else None,
-        first.name() if hasattr(first, "name") else None,
+        first.name() if first is not None and hasattr(first, "name") else None,
         first[0] if isinstance(first, tuple) and first else first,
     )
     return " ".join(str(part) for part in parts if part is not None)
@@ -128,7 +139,10 @@ _NAMESPACES: Mapping[str, tuple[str, str]] = {
     "clickhouse": ("a database", "GRANT CREATE DATABASE, DROP DATABASE ON *.* TO the account, with readonly = 0"),
     "minio": ("a bucket", "allow s3:CreateBucket, s3:DeleteBucket, s3:ListBucket on arn:aws:s3:::dpone-*"),
     "mssql": ("a schema", "GRANT CREATE SCHEMA, CREATE TABLE TO the account in the database of the address"),
-    "kafka": ("a topic", "kafka-acls --add --operation Create --operation Delete --topic dpone --resource-pattern-type prefixed"),
+    "kafka": (
+        "a topic",
+        "kafka-acls --add --operation Create --operation Delete --topic dpone --resource-pattern-type prefixed",
+    ),
     "schema_registry": ("a list of subjects", "let it read the list of subjects"),
 }
 """Service → its namespace, and how the right to make one is given."""
@@ -147,9 +161,11 @@ def _postgres(client: Any, name: str) -> Sequence[Step]:
         Step("create a table in its schema", own, run("create table {} (id bigint primary key)")),
         Step("insert rows", own, run("insert into {} values (1)")),
         Step("read rows", own, run("select * from {}")),
-        Step("create a temporary table", "GRANT TEMPORARY ON DATABASE … TO the account", run(
-            "create temporary table dpone_trial as select * from {}"
-        )),
+        Step(
+            "create a temporary table",
+            "GRANT TEMPORARY ON DATABASE … TO the account",
+            run("create temporary table dpone_trial as select * from {}"),
+        ),
         Step("drop a table", own, run("drop table {}")),
     )
 
@@ -188,9 +204,7 @@ def _minio(client: Any, name: str) -> Sequence[Step]:
 
 
 def _mssql(client: Any, name: str) -> Sequence[Step]:
-    from .mssql import quoted
-
-    table = quoted(name, "trial")
+    table = mssql.quoted(name, "trial")
 
     def step(doing: str, right: str, text: str) -> Step:
         def act() -> None:
@@ -202,7 +216,7 @@ def _mssql(client: Any, name: str) -> Sequence[Step]:
     return (
         step("create a table in its schema", "CREATE TABLE", f"CREATE TABLE {table} ([id] bigint PRIMARY KEY)"),
         step("insert rows", "INSERT", f"INSERT INTO {table} ([id]) VALUES (1)"),
-        step("read rows", "SELECT", f"SELECT [id] FROM {table}"),  # noqa: S608 - the name is quoted
+        step("read rows", "SELECT", f"SELECT [id] FROM {table}"),
         step("drop a table", "ALTER ON SCHEMA", f"DROP TABLE {table}"),
     )
 
@@ -247,7 +261,9 @@ def _schema_registry(client: Any, name: str) -> Sequence[Step]:
 
     return (
         Step("register a schema", "let it write subjects that begin with dpone; the mode must be READWRITE", register),
-        Step("delete a subject", "let it delete subjects that begin with dpone", lambda: remove(client, f"{name}-value")),
+        Step(
+            "delete a subject", "let it delete subjects that begin with dpone", lambda: remove(client, f"{name}-value")
+        ),
     )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from pydantic import SecretStr
 
@@ -199,7 +199,8 @@ def external_from_environ(environ: Mapping[str, str]) -> dict[str, SecretStr]:
     """Addresses of services that somebody else runs, from `DPONE_<SERVICE>_URL`.
 
     Postgres may also be given in parts: `DPONE_POSTGRES_HOST` with `_PORT`, `_USER`, `_PASSWORD`, `_DATABASE`. So may
-    Kafka: `DPONE_KAFKA_BOOTSTRAP` with `_USER`, `_PASSWORD`, `_SASL`, `_TLS`, `_CA`.
+    Kafka: `DPONE_KAFKA_BOOTSTRAP` with `_USER`, `_PASSWORD`, `_SASL`, `_TLS`, `_CA`. `DPONE_MINIO_TOKEN` is a session
+    token. Raises `UsageError` if it is given twice.
     """
     found = {
         service.name: SecretStr(environ[variable])
@@ -211,7 +212,18 @@ def external_from_environ(environ: Mapping[str, str]) -> dict[str, SecretStr]:
         found["postgres"] = SecretStr(_postgres_from_parts(environ))
     if "kafka" not in found and (kafka := kafka_address.from_parts(environ)):
         found["kafka"] = SecretStr(kafka)
+    if "minio" in found and (token := environ.get("DPONE_MINIO_TOKEN")):
+        found["minio"] = SecretStr(_with_token(found["minio"].get_secret_value(), token))
     return found
+
+
+def _with_token(url: str, token: str) -> str:
+    base, mark, query = url.partition("?")
+    if "token" in dict(parse_qsl(query)):
+        raise UsageError(
+            "DPONE_MINIO_URL has a token, and DPONE_MINIO_TOKEN has one", hint="give the session token in one of them"
+        )
+    return f"{base}?{query}{'&' if mark and query else ''}token={quote(token, safe='')}"
 
 
 def _postgres_from_parts(environ: Mapping[str, str]) -> str:
