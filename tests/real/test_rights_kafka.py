@@ -18,7 +18,7 @@ from pytest_dpone.services.keeper import Spec, wait_until
 from pytest_dpone.services.life import is_root, service_owner
 from pytest_dpone.services.rights import try_rights
 
-from .kafka_client import ASSEMBLED
+from .kafka_client import home_or_skip
 
 pytestmark = pytest.mark.real
 PASSWORD = "canary-91fe"
@@ -28,9 +28,8 @@ Grant = Callable[..., None]
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """(the super user's address, that of an account without ACLs)."""
-    home = kafka_real.locate({**os.environ, "KAFKA_HOME": os.environ.get("KAFKA_HOME") or str(ASSEMBLED)})
-    if home is None:
-        pytest.skip("no Apache Kafka: set KAFKA_HOME, or run docker/test-images/kafka/assemble.sh")
+    home = kafka_real.locate({**os.environ, "DPONE_KAFKA_HOME": home_or_skip()})
+    assert home is not None
     folder = tmp_path_factory.mktemp("kafka")
     if is_root():
         for path in (folder, *folder.parents[:2]):

@@ -40,6 +40,15 @@ class DockerLook:
 
 
 @dataclass(frozen=True)
+class KafkaLook:
+    """The Apache Kafka that a variable names. Both empty: none is named, so that our broker is meant."""
+
+    version: str = ""
+    error: str = ""
+    """Why it can't run, and what to do."""
+
+
+@dataclass(frozen=True)
 class Surroundings:
     """Facts that a choice rests on; the look-ups are functions, so that a choice asks only for what it needs."""
 
@@ -49,8 +58,7 @@ class Surroundings:
     docker: Callable[[], DockerLook]
     has_postgres_binaries: Callable[[], bool]
     missing: Callable[[tuple[str, ...]], Sequence[str]] = missing_modules
-    has_kafka: Callable[[], bool] = lambda: False
-    """If Apache Kafka itself can run here, so that our broker is not needed."""
+    kafka: Callable[[], KafkaLook] = KafkaLook
 
 
 def choose(name: str, around: Surroundings) -> Choice:
@@ -104,7 +112,9 @@ def _automatic(service: Service, around: Surroundings) -> Choice:
     if not (embedded := _against_embedded(service, around)):
         return Choice(service.name, "embedded", f"no address is set; docker: {docker}")
     ways = f"external: {external}; docker: {docker}; embedded: {embedded}"
-    return Choice(service.name, None, f"{service.name}: no provider can serve it. {ways}")
+    # Who sets a variable to an Apache Kafka that can't run has asked for it.
+    named = service.name == "kafka" and bool(around.kafka().error)
+    return Choice(service.name, None, f"{service.name}: no provider can serve it. {ways}", asked=named)
 
 
 def _against_external(service: Service, around: Surroundings) -> str:
@@ -135,8 +145,8 @@ def _against_memory(image: Image, look: DockerLook) -> str:
 def _against_embedded(service: Service, around: Surroundings) -> str:
     if not service.embedded:
         return service.no_embedded
-    if service.name == "kafka" and around.has_kafka():
-        return ""
+    if service.name == "kafka" and (named := around.kafka()) != KafkaLook():
+        return named.error
     if absent := around.missing(service.embedded_modules):
         return f"{_absent(absent)}; pip install 'pytest-dpone[embedded]'"
     if service.name == "postgres" and not around.has_postgres_binaries():

@@ -25,7 +25,7 @@ from .keeper import Spec
 from .kept import Kept, start_keeper, stop_all
 from .lease import OwnedProcess, Owner, remove_tree, write_owner
 from .life import boot_id, new_password, service_owner, start_ticks
-from .lookup import DockerLookup
+from .lookup import DockerLookup, has_postgres_binaries, look_at_kafka
 from .project import RunProject
 from .table import SERVICES, docker_may_answer
 
@@ -202,7 +202,7 @@ class Supervisor:
             if self._docker.running:
                 return False
         around = Surroundings(
-            settings.providers, external, self._docker.result, _has_postgres_binaries, has_kafka=_has_kafka
+            settings.providers, external, self._docker.result, has_postgres_binaries, kafka=look_at_kafka
         )
         for name in pending:
             self._choices[name] = choose(name, around)
@@ -326,18 +326,6 @@ def main() -> int:
     settings = Settings(**json.loads(head["settings"]))
     Supervisor(Path(head["directory"]), settings, controller=head["controller"]).run()
     return 0
-
-
-def _has_postgres_binaries() -> bool:
-    from .embedded.postgres import locate
-
-    return locate(os.environ) is not None
-
-
-def _has_kafka() -> bool:
-    from .embedded.kafka_real import locate
-
-    return locate(os.environ) is not None
 
 
 if __name__ == "__main__":
