@@ -136,7 +136,7 @@ def test_a_run_with_a_folder_that_is_none_is_red(pytester: pytest.Pytester, monk
 @pytest.fixture
 def engine() -> Iterator[Any]:
     docker = pytest.importorskip("docker")
-    from pytest_dpone.services.docker import look
+    from pytest_dpone.services.docker_engine import look
 
     seen = look({"kafka": IMAGE})
     if not seen.engine:
@@ -151,7 +151,7 @@ def engine() -> Iterator[Any]:
 
 
 def test_a_container(engine: Any) -> None:
-    from pytest_dpone.services.docker import RUN_LABEL
+    from pytest_dpone.services.docker_engine import RUN_LABEL
 
     with launch("docker", images={"kafka": IMAGE}) as stack:
         info = stack.ensure(["kafka"])["kafka"]

@@ -9,9 +9,10 @@ from pydantic import SecretStr
 
 from pytest_dpone.core.secrets import Scrubber
 from pytest_dpone.errors import ServiceFailed, UsageError
+from pytest_dpone.services.addresses import external_from_environ
 from pytest_dpone.services.life import children_environ
 from pytest_dpone.services.project import PACKAGED
-from pytest_dpone.services.stack import Stack, StackSettings, external_from_environ
+from pytest_dpone.services.stack import Stack, StackSettings
 from pytest_dpone.services.supervisor import Settings
 
 CANARY = "canary-7f3a"

@@ -53,7 +53,7 @@ def contracts(arguments: argparse.Namespace) -> int:
 def doctor(arguments: argparse.Namespace) -> int:
     """Say for each service how it would be had here; starts no service. Status 1 if none can be had."""
     from ..core.registry import default_registry
-    from ..services.stack import external_from_environ
+    from ..services.addresses import external_from_environ
 
     with _stack("doctor", providers={}, external=external_from_environ(os.environ)) as stack:
         choices = list(stack.choose(default_registry().services).values())

@@ -123,8 +123,9 @@ class DponeSession:
     @cached_property
     def stack_settings(self) -> StackSettings:
         """Providers, images and addresses; raises `pytest.UsageError` for addresses that can't be read."""
+        from ..services.addresses import external_from_environ
         from ..services.project import chosen_file
-        from ..services.stack import StackSettings, external_from_environ
+        from ..services.stack import StackSettings
         from .folders import base_of
 
         options = self.activity.options

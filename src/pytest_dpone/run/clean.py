@@ -11,9 +11,9 @@ from ..core.model import ServiceRecord
 from ..core.wire import ServiceInfo, scrub
 from ..errors import UsageError, described
 from ..services import journal, lease
+from ..services.addresses import external_from_environ
 from ..services.catalog import CATALOGS, open_catalog
 from ..services.clients import clients_of
-from ..services.stack import external_from_environ
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ class DockerLookup:
             return
         self._deadline = time.monotonic() + LIMIT
         self._process = spawn(
-            "pytest_dpone.services.docker", self._log, json.dumps({"images": self._images, **self._question}), "--look"
+            "pytest_dpone.services.docker_engine", self._log, json.dumps({"images": self._images, **self._question})
         )
         assert self._process.stdout is not None
         self._selector.register(self._process.stdout, selectors.EVENT_READ, lambda _: self._hear())

@@ -27,6 +27,7 @@ from .lease import OwnedProcess, Owner, remove_tree, write_owner
 from .life import boot_id, new_password, service_owner, start_ticks
 from .lookup import DockerLookup, has_postgres_binaries, look_at_kafka
 from .project import RunProject
+from .switchboard import Client, Switchboard
 from .table import SERVICES, docker_may_answer
 
 _TICK = 0.25
@@ -47,16 +48,6 @@ class Settings:
     planned: list[str] = field(default_factory=list)
 
 
-@dataclass(eq=False)
-class Client:
-    """A connection: one request, one answer."""
-
-    connection: socket.socket
-    received: bytes = b""
-    operation: str = ""
-    names: tuple[str, ...] = ()
-
-
 class Supervisor:
     """The event loop's state. Everything happens in `run`, in one thread."""
 
@@ -68,7 +59,7 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._services: dict[str, Kept] = {}
         self._choices: dict[str, Choice] = {}
-        self._waiting: list[Client] = []
+        self._switchboard = Switchboard(self._selector)
         self._foreign = tuple(
             name
             for name in settings.planned
@@ -86,7 +77,7 @@ class Supervisor:
     def run(self) -> None:
         """Serve until it is time to end; then stop all services and remove the run directory."""
         self._note_owner()
-        self._listen()
+        self._switchboard.listen(self._directory / "private")
         self._watch_for_the_end()
         sys.stdout.write("READY\n")
         sys.stdout.flush()
@@ -100,15 +91,6 @@ class Supervisor:
             self._docker.stop()
             stop_all(self._services.values())
             remove_tree(self._directory)
-
-    def _listen(self) -> None:
-        private = self._directory / "private"
-        private.mkdir(mode=0o700)
-        listener = socket.socket(socket.AF_UNIX)
-        listener.bind(str(private / "socket"))
-        listener.listen(128)
-        listener.setblocking(False)
-        self._selector.register(listener, selectors.EVENT_READ, self._accept)
 
     def _watch_for_the_end(self) -> None:
         self._selector.register(sys.stdin, selectors.EVENT_READ, self._stop)
@@ -132,45 +114,21 @@ class Supervisor:
     def _stop(self, _: object) -> None:
         self._stopping = True
 
-    def _accept(self, listener: Any) -> None:
-        with contextlib.suppress(BlockingIOError):
-            connection, _ = listener.accept()
-            connection.setblocking(False)
-            client = Client(connection)
-            self._selector.register(connection, selectors.EVENT_READ, lambda _: self._receive(client))
-
-    def _receive(self, client: Client) -> None:
-        try:
-            data = client.connection.recv(65536)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        client.received += data
-        if not data:
-            self._hang_up(client)
-        elif client.received.endswith(b"\n") and not client.operation:
-            try:
-                request = json.loads(client.received)
-                client.operation, client.names = request["op"], tuple(dict.fromkeys(request["names"]))
-            except (ValueError, LookupError, TypeError):
-                self._hang_up(client)  # not one of our clients
-            else:
-                self._waiting.append(client)
-
     def _answer_waiting(self) -> None:
-        for client in list(self._waiting):
-            try:
-                result = self._try(client)
-            except DponeError as error:
-                self._reply(client, {"error": {"type": type(error).__name__, "fact": error.fact, "hint": error.hint}})
-                continue
-            except Exception as error:  # one question that goes wrong must not end the services of the others
-                fact = self._scrub(f"the supervisor failed at {client.operation!r}: {type(error).__name__}: {error}")
-                self._reply(client, {"error": {"type": "ServiceFailed", "fact": fact, "hint": "is the disk full?"}})
-                continue
-            if result is not None:
-                self._reply(client, {"result": result})
+        for client in self._switchboard.waiting():
+            answer = self._answer(client)
+            if answer is not None:
+                self._switchboard.reply(client, answer)
+
+    def _answer(self, client: Client) -> dict[str, Any] | None:
+        try:
+            result = self._try(client)
+        except DponeError as error:
+            return {"error": {"type": type(error).__name__, "fact": error.fact, "hint": error.hint}}
+        except Exception as error:  # one question that goes wrong must not end the services of the others
+            fact = self._scrub(f"the supervisor failed at {client.operation!r}: {type(error).__name__}: {error}")
+            return {"error": {"type": "ServiceFailed", "fact": fact, "hint": "is the disk full?"}}
+        return None if result is None else {"result": result}
 
     def _try(self, client: Client) -> dict[str, Any] | None:
         """The answer to a client, or None if it is not known yet; raises what the client is to get as an error."""
@@ -299,20 +257,6 @@ class Supervisor:
         )
         with contextlib.suppress(OSError):  # on a full disk the services still end with this process
             write_owner(self._directory, owner)
-
-    def _reply(self, client: Client, answer: dict[str, Any]) -> None:
-        # The answers are a few kilobytes: they fit into the socket's buffer, so this does not wait for the client.
-        with contextlib.suppress(OSError):
-            client.connection.settimeout(1.0)
-            client.connection.sendall(json.dumps(answer).encode() + b"\n")
-        self._hang_up(client)
-
-    def _hang_up(self, client: Client) -> None:
-        if client in self._waiting:
-            self._waiting.remove(client)
-        with contextlib.suppress(KeyError, ValueError):
-            self._selector.unregister(client.connection)
-        client.connection.close()
 
 
 def main() -> int:
