@@ -33,10 +33,16 @@ class DockerLook:
     images: Mapping[str, str] = field(default_factory=dict)
     memory: int = 0
     """Bytes of memory of the engine's machine; 0 if it does not tell."""
+    root: str = ""
+    """The folder where the engine keeps images and containers."""
+    stand_ins: Mapping[str, str] = field(default_factory=dict)
+    """Service → fidelity of its image, if that is here and says by its labels that it is not the vendor's."""
     compose_error: str = "Docker Compose was not looked for"
     """Why nothing can be had by Docker Compose; empty if it works."""
     composed: Mapping[str, str] = field(default_factory=dict)
     """Service of the compose file → why it can't be had; empty if it is up already, or can be started."""
+    up: Sequence[str] = ()
+    """Services that somebody has started from the compose file by hand."""
 
 
 @dataclass(frozen=True)
@@ -163,6 +169,13 @@ def _against_compose(service: Service, around: Surroundings) -> str:
     if not look.engine:
         return look.error
     return look.compose_error or look.composed.get(service.name, f"the compose file has no service {service.name}")
+
+
+def against(provider: str, service: Service, around: Surroundings) -> str:
+    """Why `provider` can't serve the service, and what to do; empty if it can."""
+    if absent := around.missing(service.client_modules):
+        return f"{_absent(absent)}; pip install 'pytest-dpone[{service.extra}]'"
+    return _REASONS[provider](service, around)
 
 
 _REASONS: Mapping[str, Callable[[Service, Surroundings], str]] = {

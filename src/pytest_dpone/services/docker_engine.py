@@ -42,7 +42,7 @@ def look(images: Mapping[str, str], *, others: Mapping[str, str] = _NONE, compos
     try:
         client = client_of(timeout=_LOOK_TIMEOUT)
         engine = str(client.version()["Version"])
-        memory = int(client.info().get("MemTotal", 0))
+        info = client.info()
     except Exception as error:  # docker, requests and urllib3 each have trees of their own
         return DockerLook(error=f"no Docker Engine answers: {short(error)}")
     if not _is_local(str(client.api.base_url)):
@@ -50,7 +50,15 @@ def look(images: Mapping[str, str], *, others: Mapping[str, str] = _NONE, compos
     with ThreadPoolExecutor(len(images)) as pool:
         reasons = pool.map(lambda reference: _against_image(client, reference), images.values())
         found = dict(zip(images, reasons, strict=True))
-        seen = DockerLook(engine=engine, error="", images=found, memory=memory)
+        stand_ins = pool.map(lambda reference: _stand_in(client, reference), images.values())
+        seen = DockerLook(
+            engine=engine,
+            error="",
+            images=found,
+            memory=int(info.get("MemTotal", 0)),
+            root=str(info.get("DockerRootDir", "")),
+            stand_ins={name: told for name, told in zip(images, stand_ins, strict=True) if told},
+        )
         if not compose_file:
             return seen
         from .project import look_at_file
@@ -134,6 +142,14 @@ def _against_image(client: Any, reference: str) -> str:
         return ""
     except Exception as error:
         return f"the image {reference} is not here and can't be pulled: {short(error)}"
+
+
+def _stand_in(client: Any, reference: str) -> str:
+    """The fidelity that an image tells of itself; empty for the vendor's, and for one that is not here."""
+    try:
+        return fidelity_of(client.images.get(reference)).get("fidelity", "")
+    except Exception:  # why it can't be had is told by `_against_image`
+        return ""
 
 
 def _is_local(base_url: str) -> bool:
