@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -80,7 +81,7 @@ def test_doctor_as_markdown_and_text(monkeypatch: pytest.MonkeyPatch, capsys: py
     ]  # fmt: skip
 
 
-def test_doctor_on_a_machine_where_everything_is_wrong() -> None:
+def test_doctor_on_a_machine_where_everything_is_wrong(tmp_path: Path) -> None:
     environ = {
         "PATH": "/nowhere",
         "TMPDIR": "/nowhere",
@@ -95,8 +96,12 @@ def test_doctor_on_a_machine_where_everything_is_wrong() -> None:
         "DPONE_MSSQL_URL": "mssql://u:canary-9@127.0.0.1:1",
         "DPONE_MSSQL_PORT": "canary-9",
     }
-    command = [sys.executable, "-m", "pytest_dpone.cli.main", "doctor", "--format=json"]
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=60)
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    command = ["/bin/sh", "-c", '/bin/rmdir "$0" && exec "$@"', str(folder), sys.executable]
+    command += ["-m", "pytest_dpone.cli.main", "doctor", "--format=json"]
+    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False, timeout=60)
+    assert not folder.exists()
     assert (done.returncode, done.stderr) == (1, "")
     wrong = {(row["subject"], row["way"]) for row in json.loads(done.stdout) if row["status"] == "wrong"}
     services = ("postgres", "clickhouse", "minio", "mssql", "kafka", "schema_registry")

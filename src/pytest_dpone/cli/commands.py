@@ -58,7 +58,11 @@ def doctor(arguments: argparse.Namespace) -> int:
     from ..services.machine import examine, look_around
     from ..services.survey import find, survey
 
-    found = find(os.environ, Path.cwd())
+    try:
+        folder = Path.cwd()
+    except OSError:  # somebody has removed it
+        folder = Path("/")
+    found = find(os.environ, folder)
     services = survey(found)
     lines = [*services, *examine(look_around(os.environ, found.around.docker()))]
     rows = [(line.subject, line.way, line.status, line.version, line.fidelity, line.detail) for line in lines]

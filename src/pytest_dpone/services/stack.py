@@ -58,7 +58,7 @@ class StackSettings:
 
     def __post_init__(self) -> None:
         """Refuse what can't work before anything starts."""
-        for name in (*self.providers, *self.images, *self.external, *self.planned):
+        for name in (*self.providers, *self.images, *self.external):
             known_service(name)
         for provider in self.providers.values():
             known_provider(provider)
