@@ -31,12 +31,20 @@ class _Family:
 
 
 _ALL = frozenset(STRATEGIES)
-_APPENDING = frozenset((Strategy.FULL_REFRESH, Strategy.INCREMENTAL_APPEND))
+_WHOLE_OBJECTS = frozenset(
+    (
+        Strategy.FULL_REFRESH,
+        Strategy.INCREMENTAL_APPEND,
+        Strategy.REPLACE,
+        Strategy.PARTITION_REPLACE,
+        Strategy.BACKFILL,
+    )
+)
 _FAMILIES: Mapping[str, _Family] = MappingProxyType(
     {
         "postgres": _Family(PostgresSource, lambda job, _: PostgresSink(job), _ALL),
         "clickhouse": _Family(ClickHouseSource, ClickHouseSink, _ALL),
-        "minio": _Family(MinioSource, lambda job, _: MinioSink(job), _APPENDING),
+        "minio": _Family(MinioSource, lambda job, _: MinioSink(job), _WHOLE_OBJECTS),
     }
 )
 

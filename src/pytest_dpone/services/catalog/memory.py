@@ -5,7 +5,7 @@ The form of the files is told in docs/architecture.md, "Tables in memory".
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
@@ -75,6 +75,35 @@ class MemoryCatalog:
         """Apply each commit at once. Raises `DponeError` if a delete or an update finds no row."""
         for commit in commits:
             self._commit(self._path(namespace, table), schema, commit)
+
+    def hold(self, namespace: str, table: str, schema: TableSchema, commit: Commit) -> Callable[[], None]:
+        """Nobody can look into what is not committed: the commit is applied when it is closed."""
+        return lambda: self.change(namespace, table, schema, [commit])
+
+    def rekey(self, namespace: str, table: str, key: str, keys: Sequence[int], *, offset: int) -> None:
+        """Add `offset` to the key of the rows `keys`, as one commit."""
+        path = self._path(namespace, table)
+        kept = _schema(path)
+        number = _last_commit(kept) + 1
+
+        def changed() -> Iterator[pa.RecordBatch]:
+            for batch in _batches(path):
+                place = batch.schema.get_field_index(key)
+                values, commits = batch.column(place), batch.column(COMMIT)
+                hit = pc.is_in(values, pa.array(keys, values.type))
+                moved = pc.if_else(hit, pc.add(values, offset), values)
+                written = pc.if_else(hit, pa.scalar(number, pa.int64()), commits)
+                fresh = batch.set_column(place, batch.schema.field(place), moved)
+                last = fresh.schema.get_field_index(COMMIT)
+                yield fresh.set_column(last, fresh.schema.field(last), written)
+
+        _replace(path, kept, number, changed())
+
+    def truncate(self, namespace: str, table: str) -> None:
+        """Empty the table, as one commit."""
+        path = self._path(namespace, table)
+        kept = _schema(path)
+        _replace(path, kept, _last_commit(kept) + 1, ())
 
     def columns(self, namespace: str, table: str) -> Mapping[str, str]:
         """Column name → what a table of the family calls such a column, in order; empty if there is no such table."""

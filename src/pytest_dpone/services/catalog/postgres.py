@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -84,6 +85,29 @@ class PostgresCatalog:
                 self._delete(quoted(namespace, table), schema, commit.deletes)
                 self._update(quoted(namespace, table), schema, commit.updates)
                 self.load(namespace, table, schema, commit.inserts.to_batches())
+
+    def hold(self, namespace: str, table: str, schema: TableSchema, commit: Commit) -> Callable[[], None]:
+        """Apply `commit` in a transaction of a connection of its own; returns the function that commits it."""
+        other = PostgresCatalog(self._url)
+        with ExitStack() as opened:
+            opened.callback(other.disconnect)
+            opened.enter_context(other._connect().transaction())
+            other.change(namespace, table, schema, [commit])
+            return opened.pop_all().close
+
+    def rekey(self, namespace: str, table: str, key: str, keys: Sequence[int], *, offset: int) -> None:
+        """Add `offset` to the key of the rows `keys`. Raises `DponeError` if one of them is not there."""
+        from psycopg import sql
+
+        target, column = quoted(namespace, table), quoted(key)
+        statement = sql.SQL("UPDATE {} SET {} = {} + %s WHERE {} = ANY(%s)").format(target, column, column, column)
+        found = self._connect().execute(statement, (offset, list(keys))).rowcount
+        if found != len(keys):
+            raise DponeError(f"{len(keys)} keys were to change and {found} are there", hint="report this as a bug")
+
+    def truncate(self, namespace: str, table: str) -> None:
+        """Empty the table by TRUNCATE."""
+        self._execute("TRUNCATE {}", (namespace, table))
 
     def columns(self, namespace: str, table: str) -> Mapping[str, str]:
         """Column name → type as `format_type` spells it, in order; empty if there is no such table or view."""
@@ -232,7 +256,8 @@ class PostgresCatalog:
         )
         self._copy_in(changes, names, rows.to_batches())
         same = [sql.SQL("t.{0} = c.{0}").format(quoted(k)) for k in schema.key]
-        assign = [sql.SQL("{0} = c.{0}").format(quoted(n)) for n in names if n not in schema.key]
+        kept = {*schema.key, *(field.name for field in schema.fields if field.steady)}
+        assign = [sql.SQL("{0} = c.{0}").format(quoted(n)) for n in names if n not in kept]
         count = connection.execute(
             sql.SQL(statement).format(
                 target=target, changes=changes, same=sql.SQL(" AND ").join(same), assign=sql.SQL(", ").join(assign)
