@@ -318,8 +318,10 @@ _HISTORIES = tuple(
             "history_revives_gone",
             "a key that the source has lost stays current",
             ("rows",),
-            "UPDATE {table} AS a SET <c> = true, <t> = NULL"
-            " WHERE NOT EXISTS (SELECT FROM {table} AS b WHERE b.{key} = a.{key} AND b.<c>)",
+            (
+                "UPDATE {table} AS a SET <c> = true, <t> = NULL"
+                " WHERE NOT EXISTS (SELECT FROM {table} AS b WHERE b.{key} = a.{key} AND b.<c>)"
+            ),
         ),
         ("history_with_one_hash", "all versions have one hash", ("history.hash",), "UPDATE {table} SET <h> = 'x'"),
     )
