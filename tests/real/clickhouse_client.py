@@ -35,8 +35,10 @@ def own_database(connect: Connect) -> Iterator[str]:
     client = connect()
     client.command(f"CREATE DATABASE {name} ENGINE=Atomic")
     yield name
-    for (table,) in client.query(f"SELECT name FROM system.tables WHERE database = '{name}'").result_rows:
-        client.command(f"DROP TABLE {name}.`{table}` SYNC")
+    made = client.query(f"SELECT name, engine FROM system.tables WHERE database = '{name}'").result_rows
+    for table, engine in made:
+        kind = "DICTIONARY" if engine == "Dictionary" else "TABLE"
+        client.command(f"DROP {kind} {name}.`{table}` SYNC")
     client.command(f"DROP DATABASE {name} SYNC")
     client.close()
 
