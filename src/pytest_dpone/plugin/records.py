@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,18 @@ def conceal(report: pytest.TestReport, scrub: Callable[[str], str]) -> None:
     report.sections = [(title, scrub(text)) for title, text in report.sections]
     if report.failed and (told := scrub(report.longreprtext)) != report.longreprtext:
         report.longrepr = told
+    if report.skipped and isinstance(report.longrepr, tuple):
+        path, line, reason = report.longrepr
+        report.longrepr = (path, line, scrub(reason))
+
+
+def conceal_warning(recorded: warnings.WarningMessage, scrub: Callable[[str], str]) -> None:
+    """The same for a warning, before it is kept for the summary or sent to the controller."""
+    if isinstance(recorded.message, Warning):
+        told = recorded.message.args
+        recorded.message.args = tuple(scrub(each) if isinstance(each, str) else each for each in told)
+    else:
+        recorded.message = scrub(recorded.message)
 
 
 def attach(item: pytest.Item, report: pytest.TestReport) -> None:
