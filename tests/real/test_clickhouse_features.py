@@ -56,7 +56,9 @@ MONTHS = (
 
 FEATURES = [
     feature("the_default_database", ("SELECT count() FROM system.databases WHERE name = 'default'",), [(1,)]),
-    feature("an_atomic_database", ("SELECT engine FROM system.databases WHERE name = currentDatabase()",), [("Atomic",)]),
+    feature(
+        "an_atomic_database", ("SELECT engine FROM system.databases WHERE name = currentDatabase()",), [("Atomic",)]
+    ),
     feature(
         "replacing_and_final",
         (
@@ -117,8 +119,10 @@ FEATURES = [
     feature(
         "lightweight_update",
         (
-            f"CREATE TABLE t (k Int32, v Int32) {_T} "
-            "SETTINGS enable_block_number_column = 1, enable_block_offset_column = 1",
+            (
+                f"CREATE TABLE t (k Int32, v Int32) {_T} "
+                "SETTINGS enable_block_number_column = 1, enable_block_offset_column = 1"
+            ),
             "INSERT INTO t VALUES (1, 1), (2, 2)",
             ("UPDATE t SET v = 50 WHERE k = 1", {"enable_lightweight_update": 1}),
             "SELECT * FROM t ORDER BY k",
@@ -150,7 +154,9 @@ FEATURES = [
     feature(
         "rename_several_tables", (*MONTHS, "RENAME TABLE a TO c, b TO a", "SELECT count() FROM a, c WHERE 1"), [(2,)]
     ),
-    feature("create_or_replace", (*FILLED, f"CREATE OR REPLACE TABLE t {_T} AS SELECT 5 AS k", "SELECT * FROM t"), [(5,)]),
+    feature(
+        "create_or_replace", (*FILLED, f"CREATE OR REPLACE TABLE t {_T} AS SELECT 5 AS k", "SELECT * FROM t"), [(5,)]
+    ),
     feature("undrop", (*FILLED, "DROP TABLE t", "UNDROP TABLE t", "SELECT count() FROM t"), [(10,)]),
     feature("truncate", (*FILLED, "TRUNCATE TABLE t", "SELECT count() FROM t"), [(0,)]),
     feature(
@@ -168,8 +174,10 @@ FEATURES = [
     feature(
         "codec_index_projection_and_ttl",
         (
-            "CREATE TABLE t (k Int32 CODEC(ZSTD), at DateTime, INDEX i k TYPE minmax, "
-            f"PROJECTION p (SELECT k, count() GROUP BY k)) {_T} TTL at + INTERVAL 1 DAY",
+            (
+                "CREATE TABLE t (k Int32 CODEC(ZSTD), at DateTime, INDEX i k TYPE minmax, "
+                f"PROJECTION p (SELECT k, count() GROUP BY k)) {_T} TTL at + INTERVAL 1 DAY"
+            ),
             "INSERT INTO t VALUES (1, now()), (1, now())",
             "SELECT k, count() FROM t GROUP BY k",
         ),
@@ -235,8 +243,10 @@ FEATURES = [
         (
             *FILLED,
             "SYSTEM FLUSH LOGS",
-            "SELECT count() > 0 FROM system.query_log WHERE type = 'QueryFinish' AND query_kind = 'Insert' "
-            "AND current_database = currentDatabase() AND written_rows = 10",
+            (
+                "SELECT count() > 0 FROM system.query_log WHERE type = 'QueryFinish' AND query_kind = 'Insert' "
+                "AND current_database = currentDatabase() AND written_rows = 10"
+            ),
         ),
         [(1,)],
     ),
@@ -255,9 +265,11 @@ FEATURES = [
         "a_dictionary_on_a_table",
         (
             *FILLED,
-            "CREATE DICTIONARY d (k UInt64, v Int32) PRIMARY KEY k "
-            "SOURCE(CLICKHOUSE(QUERY 'SELECT toUInt64(k) AS k, v + 1 AS v FROM {database}.t')) "
-            "LAYOUT(FLAT()) LIFETIME(0)",
+            (
+                "CREATE DICTIONARY d (k UInt64, v Int32) PRIMARY KEY k "
+                "SOURCE(CLICKHOUSE(QUERY 'SELECT toUInt64(k) AS k, v + 1 AS v FROM {database}.t')) "
+                "LAYOUT(FLAT()) LIFETIME(0)"
+            ),
             "SELECT dictGet('{database}.d', 'v', toUInt64(7))",
         ),
         [(8,)],
@@ -265,8 +277,10 @@ FEATURES = [
     feature(
         "functions_to_other_systems",
         (
-            "SELECT count() FROM system.table_functions "
-            "WHERE name IN ('postgresql', 's3', 'url', 'mysql', 'remote', 'deltaLake', 'iceberg', 'mongodb')",
+            (
+                "SELECT count() FROM system.table_functions "
+                "WHERE name IN ('postgresql', 's3', 'url', 'mysql', 'remote', 'deltaLake', 'iceberg', 'mongodb')"
+            ),
         ),
         [(8,)],
     ),
@@ -305,9 +319,7 @@ FEATURES = [
         [(1,)],
         NO_CLUSTER,
     ),
-    feature(
-        "on_cluster", ("CREATE TABLE t ON CLUSTER default (k Int8) ENGINE=Memory", "SELECT 1"), [(1,)], NO_CLUSTER
-    ),
+    feature("on_cluster", ("CREATE TABLE t ON CLUSTER default (k Int8) ENGINE=Memory", "SELECT 1"), [(1,)], NO_CLUSTER),
     feature("a_transaction", ("BEGIN TRANSACTION", "ROLLBACK", "SELECT 1"), [(1,)], NO_TRANSACTIONS),
 ]
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -92,15 +93,14 @@ def front(data: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> Path:
+def data() -> Iterator[Path]:
     """A directory that the services' user may write, and reach."""
-    for path in (tmp_path, *tmp_path.parents[:3]):
-        if path.name.startswith(("pytest-", "test_")) or path == tmp_path:
-            path.chmod(0o755)
-    folder = tmp_path / "data"
-    folder.mkdir()
-    os.chown(folder, *service_owner())
-    return folder
+    with tempfile.TemporaryDirectory(prefix="dpone-", dir="/tmp") as name:
+        Path(name).chmod(0o755)
+        folder = Path(name) / "data"
+        folder.mkdir()
+        os.chown(folder, *service_owner())
+        yield folder
 
 
 @pytest.mark.parametrize("seconds", [1.0, 2.5, 4.0])

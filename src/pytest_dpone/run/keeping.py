@@ -32,8 +32,10 @@ def keep_services(run_id: str, services: Callable[[], Stack]) -> list[str]:
     lines = [line for name, left in kept.items() for line in _told(stack, name, left)]
     stack.leave()
     return [
-        f"the services run on for a look, for a day at most; stop and remove them with "
-        f"`pytest-dpone clean --run-id {run_id}`",
+        (
+            f"the services run on for a look, for a day at most; stop and remove them with "
+            f"`pytest-dpone clean --run-id {run_id}`"
+        ),
         *lines,
     ]
 

@@ -20,13 +20,15 @@ class Look(NamedTuple):
     login: str
 
 
+_PSQL = "PGPASSFILE={file} psql --host={host} --port={port} --username={user} {database} "
+_AWS = "AWS_SHARED_CREDENTIALS_FILE={file} aws --endpoint-url=http://{host}:{port} "
 _CURL = "curl --netrc-file {file} "
 _NETRC = "machine {host} login {user} password {password}\n"
 _JAAS = 'org.apache.kafka.common.security.plain.PlainLoginModule required username="{user}" password="{password}";'
 _LOOKS: Mapping[str, Look] = MappingProxyType(
     {
         "postgres": Look(
-            "PGPASSFILE={file} psql --host={host} --port={port} --username={user} {database} --command='\\dt {space}.*'",
+            _PSQL + "--command='\\dt {space}.*'",
             "{host}:{port}:*:{user}:{password}\n",
         ),
         "mssql": Look(
@@ -36,7 +38,7 @@ _LOOKS: Mapping[str, Look] = MappingProxyType(
         "clickhouse": Look(_CURL + "'http://{host}:{port}/?query=SHOW+TABLES+FROM+{space}'", _NETRC),
         "schema_registry": Look(_CURL + "http://{host}:{port}/subjects", _NETRC),
         "minio": Look(
-            "AWS_SHARED_CREDENTIALS_FILE={file} aws --endpoint-url=http://{host}:{port} s3 ls s3://{bucket}/ --recursive",
+            _AWS + "s3 ls s3://{bucket}/ --recursive",
             "[default]\naws_access_key_id = {user}\naws_secret_access_key = {password}\n",
         ),
         "kafka": Look(

@@ -75,7 +75,9 @@ class Engine:
         self._connect = chdb.connect
         config = data / "config.xml"
         temporary = data / "tmp"
-        config.write_text(_CONFIG.format(memory=memory or default_memory(), temporary=f"{temporary}/", backups=data / "backups"))
+        config.write_text(
+            _CONFIG.format(memory=memory or default_memory(), temporary=f"{temporary}/", backups=data / "backups")
+        )
         spill = f"max_bytes_before_external_sort={_SPILL}&max_bytes_before_external_group_by={_SPILL}"
         self._address = f"{data / 'store'}?config-file={config}&log_queries=1&{spill}"
         self._root = self._connect(self._address)  # keeps the engine alive between requests
