@@ -18,9 +18,12 @@ import pytest
 
 from pytest_dpone.errors import ServiceFailed
 from pytest_dpone.services import lease
+from pytest_dpone.services.handle import ServiceHandle
 from pytest_dpone.services.keeper import Spec
 from pytest_dpone.services.life import service_owner, start_ticks
 from pytest_dpone.services.stack import Stack, StackSettings
+
+from .clickhouse_client import code_of
 
 pytestmark = pytest.mark.real
 
@@ -28,7 +31,6 @@ ALL = ("postgres", "clickhouse", "kafka", "minio", "schema_registry")
 CASES = ("postgres", "clickhouse", "minio")
 """Services that hold the tables of cases today."""
 OWN_TESTS = """
-import sys
 import time
 
 import pytest
@@ -37,8 +39,8 @@ ALL = ("postgres", "clickhouse", "kafka", "minio", "schema_registry")
 
 
 def say(word):
-    sys.__stdout__.write(word + "\\n")
-    sys.__stdout__.flush()
+    with open("said", "a") as file:
+        print(word, file=file)
 
 
 def test_one(dpone_stack):
@@ -49,23 +51,23 @@ def test_one(dpone_stack):
 
 
 @pytest.mark.parametrize("again", range(2))
-def test_needs(request, again):
-    handle = request.getfixturevalue("dpone_NAME")
+def test_needs(dpone_NAME, again):
+    handle = dpone_NAME
     say(f"run at {handle.info.log}")
     time.sleep(MOMENT)
     assert handle.client
     handle.namespace
 """
 SLOW_CASES = """
-import importlib, sys, time
+import importlib, os, time
 
 acts = importlib.import_module("pytest_dpone.run.acts")
 load = acts.load
 
 
 def slow(act, stage, engine):
-    sys.__stdout__.write("in a case\\n")
-    sys.__stdout__.flush()
+    with open("said", "a") as file:
+        print("in a case", os.getpid(), file=file)
     time.sleep(3)
     load(act, stage, engine)
 
@@ -126,14 +128,16 @@ def playing(folder: Path, *words: str, services: tuple[str, ...] = ALL) -> Itera
             process.kill()
 
 
-def wait_for(process: subprocess.Popen[str], word: str) -> str:
-    assert process.stdout is not None
-    read = ""
-    while word not in read:
-        line = process.stdout.readline()
-        assert line, read
-        read += line
-    return read
+def wait_for(folder: Path, word: str) -> str:
+    """The rest of the line that begins with `word`, as soon as a test has said it."""
+    said = folder / "said"
+    lines: list[str] = []
+    deadline = time.monotonic() + 60
+    while not lines:
+        assert time.monotonic() < deadline, f"nobody has said {word!r}"
+        time.sleep(0.02)
+        lines = [line for line in said.read_text().splitlines() if line.startswith(word)] if said.exists() else []
+    return lines[0].removeprefix(word).strip()
 
 
 def own_tests(folder: Path, *, name: str = "postgres", moment: float = 60) -> None:
@@ -152,15 +156,9 @@ def owner_in(base: Path) -> lease.Owner:
 @pytest.mark.parametrize("moment", ["start", "case", "stop"])
 def test_ctrl_c_leaves_nothing(tmp_path: Path, base: Path, moment: str, workers: str) -> None:
     own_tests(tmp_path)
-    # A worker's standard output is not ours, so that its words go to the file that stands for the terminal.
-    words = ("-k", "test_one", workers)
-    with playing(tmp_path, *words) as process:
-        if workers == "-n0":
-            wait_for(process, "starting" if moment == "start" else "up")
-        else:
-            wanted = 2 if moment == "start" else 7  # the supervisor's keepers; Postgres has its server beside
-            assert eventually(lambda: len(processes(base)) > wanted + 3, seconds=30)
-            time.sleep(0 if moment == "start" else 2)
+    with playing(tmp_path, "-k", "test_one", workers) as process:
+        wait_for(tmp_path, "starting" if moment == "start" else "up")
+        time.sleep(0.3 if moment == "start" else 0)
         os.killpg(process.pid, signal.SIGINT)
         while moment == "stop" and process.poll() is None:
             time.sleep(0.15)
@@ -174,29 +172,16 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path, base: Path, moment: str, workers:
 @pytest.mark.parametrize("victim", ["worker", "controller"])
 def test_a_kill_of_pytest_leaves_nothing(tmp_path: Path, base: Path, victim: str) -> None:
     (tmp_path / "conftest.py").write_text(SLOW_CASES)
-    words = ("--dpone-source=postgres,clickhouse", "--dpone-sink=minio", "--dpone-rows=20", "-n2")
-    with playing(tmp_path, *words, "--dpone-strategy=full_refresh", services=CASES) as process:
-        assert eventually(lambda: bool(list(base.glob("pytest-dpone-*/runs/*/minio"))), seconds=30)
-        time.sleep(2)
-        workers = [
-            int(path.parent.name)
-            for path in Path("/proc").glob("[0-9]*/stat")
-            if parent(path) == process.pid and b"exec(eval(sys.stdin" in (path.parent / "cmdline").read_bytes()
-        ]
-        assert len(workers) == 2
-        os.kill(workers[0] if victim == "worker" else process.pid, signal.SIGKILL)
+    words = ("--dpone-case=*_to_minio__full_refresh", "--dpone-source=postgres,clickhouse", "--dpone-rows=20", "-n2")
+    with playing(tmp_path, *words, services=CASES) as process:
+        worker = int(wait_for(tmp_path, "in a case"))
+        assert worker != process.pid
+        os.kill(worker if victim == "worker" else process.pid, signal.SIGKILL)
         told, _ = process.communicate(timeout=90)
         assert process.returncode != 0
         if victim == "worker":
             assert "NOT RUN, crashed" in told
         assert eventually(lambda: not left(base)), left(base)
-
-
-def parent(path: Path) -> int:
-    try:
-        return int(path.read_text().rpartition(")")[2].split()[1])
-    except OSError:
-        return 0
 
 
 def kill_server(base: Path, name: str) -> None:
@@ -213,7 +198,7 @@ def test_a_service_that_is_killed_in_a_case(tmp_path: Path, base: Path, name: st
     (tmp_path / "conftest.py").write_text(SLOW_CASES)
     words = (f"--dpone-source={name}", "--dpone-sink=postgres,minio", "--dpone-strategy=full_refresh")
     with playing(tmp_path, *words, "--dpone-rows=20", services=CASES) as process:
-        wait_for(process, "in a case")
+        wait_for(tmp_path, "in a case")
         kill_server(base, name)
         told, _ = process.communicate(timeout=90)
     assert process.returncode == 1
@@ -232,7 +217,7 @@ def test_a_service_that_is_killed_in_a_case(tmp_path: Path, base: Path, name: st
 def test_a_service_that_is_killed_in_a_test(tmp_path: Path, base: Path, name: str) -> None:
     own_tests(tmp_path, name=name, moment=2)
     with playing(tmp_path, "-k", "test_needs", services=ALL) as process:
-        wait_for(process, "run at ")
+        wait_for(tmp_path, "run at ")
         kill_server(base, name)
         told, _ = process.communicate(timeout=90)
     assert process.returncode == 1
@@ -263,30 +248,56 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
         os.rmdir(folder)
 
 
-@pytest.mark.parametrize(("name", "size"), [("postgres", "20m"), ("clickhouse", "64k")])
-def test_a_full_disk_is_told_plainly(
-    small_disk: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, name: str, size: str
+@pytest.fixture
+def on_disk(small_disk: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """A function that lets everything happen on a disk of the given size."""
+
+    def use(size: str) -> Path:
+        disk = small_disk(size)
+        monkeypatch.setenv("TMPDIR", str(disk))
+        monkeypatch.setattr(tempfile, "tempdir", None)
+        return disk
+
+    return use
+
+
+@pytest.mark.parametrize(("name", "size", "filler"), [("postgres", "20m", 0), ("clickhouse", "32k", 28)])
+def test_a_start_on_a_full_disk_is_told_plainly(
+    on_disk: Callable[[str], Path], name: str, size: str, filler: int
 ) -> None:
-    disk = small_disk(size)
-    monkeypatch.setenv("TMPDIR", str(disk))
-    monkeypatch.setattr(tempfile, "tempdir", None)
+    disk = on_disk(size)
+    (disk / "filler").write_bytes(b"x" * (filler << 10))
     with Stack.launch(StackSettings(run_id="full", providers={name: "embedded"})) as stack:
         with pytest.raises(ServiceFailed) as caught:
             stack.ensure([name])
+        assert "No space left on device" in caught.value.fact
         assert "the disk is full" in caught.value.hint, str(caught.value)
         assert str(disk) in caught.value.hint
     assert eventually(lambda: not left(disk)), left(disk)
 
 
-def test_a_disk_without_any_room(small_disk: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    disk = small_disk("16k")
-    (disk / "filler").write_bytes(b"x" * (12 << 10))
-    monkeypatch.setenv("TMPDIR", str(disk))
-    monkeypatch.setattr(tempfile, "tempdir", None)
-    with pytest.raises(ServiceFailed) as caught:
-        Stack.launch(StackSettings(run_id="full"))
-    assert "set TMPDIR" in caught.value.hint or "No space left" in caught.value.fact, str(caught.value)
-    assert not processes(disk)
+def test_a_disk_that_becomes_full_is_an_error_of_the_write(on_disk: Callable[[str], Path]) -> None:
+    boto3 = pytest.importorskip("boto3.session", reason="needs boto3")
+    pytest.importorskip("clickhouse_connect")
+    disk = on_disk("24m")
+    names = ("clickhouse", "minio")
+    with Stack.launch(StackSettings(run_id="full", providers=dict.fromkeys(names, "embedded"))) as stack:
+        infos = stack.ensure(names)
+        handles = {name: ServiceHandle(info, name="dpone-full") for name, info in infos.items()}
+        clickhouse, s3 = handles["clickhouse"].client, handles["minio"].client
+        s3.create_bucket(Bucket="full-disk")
+        with pytest.raises(boto3.botocore.exceptions.ClientError, match="500"):
+            s3.put_object(Bucket="full-disk", Key="k", Body=os.urandom(48 << 20))
+        s3.put_object(Bucket="full-disk", Key="small", Body=b"1")
+        clickhouse.command("CREATE TABLE t (k Int64, r UInt64) ENGINE=MergeTree ORDER BY k")
+        text = "INSERT INTO t SELECT number, rand64() FROM numbers(10000000)"
+        assert code_of(lambda: clickhouse.command(text)) in (243, 74, 75, 76)
+        clickhouse.command("TRUNCATE TABLE t")
+        assert clickhouse.command("SELECT count() FROM t") == 0
+        assert [stack.died(name) for name in names] == [None, None]
+        for handle in handles.values():
+            handle.close()
+    assert eventually(lambda: not left(disk)), left(disk)
 
 
 PORTS = """

@@ -223,6 +223,7 @@ class DponeSession:
             self._collected = {}
         if self._stack is not None:
             records.conceal(report, self._stack.scrub)
+            records.tell_deaths(item, report, self._stack.died)
         records.attach(item, report)
         return report
 
