@@ -19,7 +19,7 @@ import pytest
 
 from pytest_dpone.core.wire import ServiceInfo
 
-from .clickhouse_client import Connect, code_of, connector, own_database
+from .clickhouse_client import Connect, code_of, own_database
 
 clickhouse_connect = pytest.importorskip("clickhouse_connect")
 
@@ -43,11 +43,6 @@ COLUMNS = (
     "id UInt64, s String, n Nullable(Int32), d Date, ts DateTime64(3), dec Decimal(18,4), a Array(String), "
     "m Map(String,UInt8), u UUID, lc LowCardinality(String), f Float64, b Bool"
 )
-
-
-@pytest.fixture(scope="module")
-def connect(services: dict[str, ServiceInfo]) -> Connect:
-    return connector(services)
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,7 @@ from typing import Any
 
 import pytest
 
-from pytest_dpone.core.wire import ServiceInfo
-
-from .clickhouse_client import Connect, code_of, connector, own_database
+from .clickhouse_client import Connect, code_of, own_database
 
 pytest.importorskip("clickhouse_connect")
 
@@ -24,11 +22,6 @@ NO_CLUSTER = pytest.mark.xfail(reason="the embedded engine has no Keeper and no 
 NO_TRANSACTIONS = pytest.mark.xfail(reason="the embedded engine has no transactions", strict=True)
 NO_QUERY_IDS = pytest.mark.xfail(reason="the embedded engine gives its own ids to queries", strict=True)
 NO_KAFKA = pytest.mark.xfail(reason="the embedded engine has no consumers of Kafka", strict=True)
-
-
-@pytest.fixture(scope="module")
-def connect(services: dict[str, ServiceInfo]) -> Connect:
-    return connector(services)
 
 
 @pytest.fixture

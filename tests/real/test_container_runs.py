@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -61,16 +60,6 @@ def needed(provider: str) -> str:
     if provider == "compose" and not compose_command():
         pytest.skip("neither `docker compose` nor `docker-compose` is here")
     return provider
-
-
-@pytest.fixture
-def own_base(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A base directory of the test's own, so that a launch elsewhere on the machine does not clean up before us."""
-    with tempfile.TemporaryDirectory(prefix="dpone-", dir="/tmp") as name:
-        Path(name).chmod(0o755)
-        monkeypatch.setenv("TMPDIR", name)
-        monkeypatch.setattr(tempfile, "tempdir", None)
-        yield Path(name)
 
 
 class Watch:

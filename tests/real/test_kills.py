@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -93,14 +92,12 @@ def front(data: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
 
 
 @pytest.fixture
-def data() -> Iterator[Path]:
+def data(own_base: Path) -> Path:
     """A directory that the services' user may write, and reach."""
-    with tempfile.TemporaryDirectory(prefix="dpone-", dir="/tmp") as name:
-        Path(name).chmod(0o755)
-        folder = Path(name) / "data"
-        folder.mkdir()
-        os.chown(folder, *service_owner())
-        yield folder
+    folder = own_base / "data"
+    folder.mkdir()
+    os.chown(folder, *service_owner())
+    return folder
 
 
 @pytest.mark.parametrize("seconds", [1.0, 2.5, 4.0])

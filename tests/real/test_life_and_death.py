@@ -76,16 +76,6 @@ acts.load = slow
 """
 
 
-@pytest.fixture
-def base(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A place of the test's own for all that a run puts down; every process of the run has it in its environment."""
-    with tempfile.TemporaryDirectory(prefix="dpone-", dir="/tmp") as name:
-        Path(name).chmod(0o755)
-        monkeypatch.setenv("TMPDIR", name)
-        monkeypatch.setattr(tempfile, "tempdir", None)
-        yield Path(name)
-
-
 def processes(base: Path) -> list[str]:
     """The command lines of the processes that have `base` as TMPDIR, but for ourselves."""
     found = []
@@ -154,7 +144,7 @@ def owner_in(base: Path) -> lease.Owner:
 
 @pytest.mark.parametrize("workers", ["-n0", "-n2"])
 @pytest.mark.parametrize("moment", ["start", "case", "stop"])
-def test_ctrl_c_leaves_nothing(tmp_path: Path, base: Path, moment: str, workers: str) -> None:
+def test_ctrl_c_leaves_nothing(tmp_path: Path, own_base: Path, moment: str, workers: str) -> None:
     own_tests(tmp_path)
     with playing(tmp_path, "-k", "test_one", workers) as process:
         wait_for(tmp_path, "starting" if moment == "start" else "up")
@@ -166,11 +156,11 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path, base: Path, moment: str, workers:
                 os.killpg(process.pid, signal.SIGINT)
         process.communicate(timeout=60)
         assert process.returncode != 0
-        assert eventually(lambda: not left(base)), left(base)
+        assert eventually(lambda: not left(own_base)), left(own_base)
 
 
 @pytest.mark.parametrize("victim", ["worker", "controller"])
-def test_a_kill_of_pytest_leaves_nothing(tmp_path: Path, base: Path, victim: str) -> None:
+def test_a_kill_of_pytest_leaves_nothing(tmp_path: Path, own_base: Path, victim: str) -> None:
     (tmp_path / "conftest.py").write_text(SLOW_CASES)
     words = ("--dpone-case=*_to_minio__full_refresh", "--dpone-source=postgres,clickhouse", "--dpone-rows=20", "-n2")
     with playing(tmp_path, *words, services=CASES) as process:
@@ -181,7 +171,7 @@ def test_a_kill_of_pytest_leaves_nothing(tmp_path: Path, base: Path, victim: str
         assert process.returncode != 0
         if victim == "worker":
             assert "NOT RUN, crashed" in told
-        assert eventually(lambda: not left(base)), left(base)
+        assert eventually(lambda: not left(own_base)), left(own_base)
 
 
 def kill_server(base: Path, name: str) -> None:
@@ -194,12 +184,12 @@ def kill_server(base: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_service_that_is_killed_in_a_case(tmp_path: Path, base: Path, name: str) -> None:
+def test_a_service_that_is_killed_in_a_case(tmp_path: Path, own_base: Path, name: str) -> None:
     (tmp_path / "conftest.py").write_text(SLOW_CASES)
     words = (f"--dpone-source={name}", "--dpone-sink=postgres,minio", "--dpone-strategy=full_refresh")
     with playing(tmp_path, *words, "--dpone-rows=20", services=CASES) as process:
         wait_for(tmp_path, "in a case")
-        kill_server(base, name)
+        kill_server(own_base, name)
         told, _ = process.communicate(timeout=90)
     assert process.returncode == 1
     assert told.count(f"NOT RUN, service died {name}_to_") >= 2, told
@@ -210,20 +200,20 @@ def test_a_service_that_is_killed_in_a_case(tmp_path: Path, base: Path, name: st
         assert "last lines of its log:" in told
         assert "database system is ready to accept connections" in told
     assert "FAILED" in told.splitlines()[-2] + told.splitlines()[-1]
-    assert eventually(lambda: not left(base)), left(base)
+    assert eventually(lambda: not left(own_base)), left(own_base)
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_service_that_is_killed_in_a_test(tmp_path: Path, base: Path, name: str) -> None:
+def test_a_service_that_is_killed_in_a_test(tmp_path: Path, own_base: Path, name: str) -> None:
     own_tests(tmp_path, name=name, moment=2)
     with playing(tmp_path, "-k", "test_needs", services=ALL) as process:
         wait_for(tmp_path, "run at ")
-        kill_server(base, name)
+        kill_server(own_base, name)
         told, _ = process.communicate(timeout=90)
     assert process.returncode == 1
     assert "2 failed" in told or "1 failed, 1 error" in told, told
     assert f"{name} (embedded) died: " in told
-    assert eventually(lambda: not left(base)), left(base)
+    assert eventually(lambda: not left(own_base)), left(own_base)
 
 
 @pytest.fixture
@@ -319,11 +309,11 @@ sys.exit(run(postgres.keep))
 
 
 @pytest.mark.parametrize(("times", "event"), [(2, "ready"), (99, "failed")])
-def test_a_port_that_is_taken_between_choice_and_bind(tmp_path: Path, base: Path, times: int, event: str) -> None:
-    data = base / "data"
+def test_a_port_that_is_taken_between_choice_and_bind(tmp_path: Path, own_base: Path, times: int, event: str) -> None:
+    data = own_base / "data"
     data.mkdir()
     os.chown(data, *service_owner())
-    log = base / "log"
+    log = own_base / "log"
     spec = Spec("postgres", "r", str(data), str(log), "postgres", "Aa1-" + "0" * 32, timeout=30.0)
     with socket.create_server(("127.0.0.1", 0)) as listener, log.open("wb") as errors:
         keeper = subprocess.Popen(
@@ -347,7 +337,7 @@ def test_a_port_that_is_taken_between_choice_and_bind(tmp_path: Path, base: Path
 
 
 def test_the_first_start_that_fails_is_told_at_once_and_the_others_end_with_the_run(
-    tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, own_base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     binaries = tmp_path / "bin"
     for directory in (binaries, tmp_path / "share"):
@@ -361,4 +351,4 @@ def test_the_first_start_that_fails_is_told_at_once_and_the_others_end_with_the_
         with pytest.raises(ServiceFailed, match="postgres") as caught:
             stack.ensure(ALL)
         assert "could not be started" in caught.value.fact
-    assert not left(base)
+    assert not left(own_base)

@@ -13,7 +13,7 @@ import pytest
 
 from pytest_dpone.core.wire import ServiceInfo
 
-from .clickhouse_client import Connect, code_of, connector, own_database
+from .clickhouse_client import Connect, code_of, own_database
 
 boto3 = pytest.importorskip("boto3")
 pytest.importorskip("clickhouse_connect")
@@ -37,11 +37,6 @@ class Bucket:
     def table(self, path: str, form: str = "Parquet", *, secret: str = "") -> str:
         """The table function of what is at `path`."""
         return f"s3('{self.url}/{path}', '{self.key}', '{secret or self.secret}', '{form}')"
-
-
-@pytest.fixture(scope="module")
-def connect(services: dict[str, ServiceInfo]) -> Connect:
-    return connector(services)
 
 
 @pytest.fixture
