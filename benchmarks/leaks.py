@@ -36,6 +36,9 @@ SHARED = Path("/dev/shm")
 SETTLE = 15.0
 """Seconds that a removal may still take when pytest has ended."""
 
+SCHEMAS = "SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_(toast_)?temp_'"
+"""Postgres keeps the empty schemas of temporary tables for the next session that makes one."""
+
 Counts = dict[str, int]
 
 
@@ -130,7 +133,7 @@ class Place:
 
         return {
             "Postgres: databases": ask("postgres", lambda c: c.execute("SELECT datname FROM pg_database")),
-            "Postgres: schemas": ask("postgres", lambda c: c.execute("SELECT nspname FROM pg_namespace")),
+            "Postgres: schemas": ask("postgres", lambda c: c.execute(SCHEMAS)),
             "Postgres: slots": ask("postgres", lambda c: c.execute("SELECT slot_name FROM pg_replication_slots")),
             "Postgres: roles": ask("postgres", lambda c: c.execute("SELECT rolname FROM pg_roles")),
             "ClickHouse: databases": ask("clickhouse", lambda c: c.query("SHOW DATABASES").result_rows),
