@@ -389,12 +389,6 @@ def test_what_the_engine_does_not_support_is_not_run(world: World) -> None:
     assert record.detail == "no such connector"
 
 
-def test_what_the_oracle_cannot_judge_is_not_run(world: World) -> None:
-    record = world.certify(Strategy.SCD2)
-    assert (record.verdict, record.reason) == (Verdict.NOT_RUN, NotRun.NOT_IMPLEMENTED)
-    assert "scd2 is not implemented yet" in record.detail
-
-
 def test_a_harness_that_cannot_connect_is_red(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(info: object, *, bucket: str) -> object:
         raise OSError(f"refused {memory.SECRET}")

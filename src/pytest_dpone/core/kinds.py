@@ -60,11 +60,16 @@ def kind_of(found: pa.DataType) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A column of a dataset: its name as the user's database would have it, its kind, and if NULL may occur."""
+    """A column of a dataset: its name as the user's database would have it, its kind, and if NULL may occur.
+
+    The values of a `steady` column never change, so an update must not name it: what is stored apart from its row
+    (TOAST) then stays as it is, and a change log does not repeat it.
+    """
 
     name: str
     kind: str
     nullable: bool = True
+    steady: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -9,13 +10,28 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .contracts import RULES
-from .dataset import Dataset
+from .dataset import Dataset, partitions
 from .dataset.dataset import WATERMARK
 from .kinds import Field, TableSchema
 from .model import ActName, Strategy
 
 Slice = tuple[pa.RecordBatch, pa.RecordBatch]
 """S0 and S1 of one range of keys."""
+Rows = Callable[[Slice], pa.RecordBatch]
+
+CURRENT = Field("is current", "bool", nullable=False)
+"""The column of a history that says which version counts now, by whatever name an engine has it."""
+
+VERSIONED = frozenset(
+    (
+        Strategy.INCREMENTAL_APPEND,
+        Strategy.REPLACE,
+        Strategy.PARTITION_REPLACE,
+        Strategy.BACKFILL,
+        Strategy.SCD2,
+    )
+)
+"""Strategies after which a table may hold two versions of a row, so that its key does not tell rows apart."""
 
 
 @dataclass(frozen=True)
@@ -37,21 +53,57 @@ def expect_source(dataset: Dataset, *, changed: bool) -> Expectation:
     return Expectation(schema.fields, schema.key, rows)
 
 
-def expect(dataset: Dataset, strategy: Strategy, act: ActName) -> Expectation:
+def expect(dataset: Dataset, strategy: Strategy, act: ActName, *, folded: bool = False) -> Expectation:
     """What the sink must hold when `act` (load, change, repeat or reconcile) is over.
 
-    Raises KeyError for a strategy that has no expectation yet.
+    `folded`: the sink keeps events, of which the last one of a key is its row (a topic). Of scd2 this is the history
+    with `CURRENT` as its last column, which `expect_history` gives for the act `return`, too.
     """
+    if strategy is Strategy.SCD2:
+        return expect_history(dataset, act)
     schema = dataset.schema
     if act is ActName.LOAD:
-        rows: Callable[[Slice], pa.RecordBatch] = _old
+        rows: Rows = _old
     elif act is ActName.RECONCILE:
         rows = _new
     else:
         rows = _AFTER_CHANGE[strategy](schema, dataset)
-    versions = strategy is Strategy.INCREMENTAL_APPEND
-    identity = (*schema.key, "revision") if versions else schema.key
-    return Expectation(schema.fields, identity, lambda: _batches(dataset, rows))
+    if strategy not in VERSIONED:
+        return Expectation(schema.fields, schema.key, lambda: _batches(dataset, rows))
+    if folded:
+        return Expectation(schema.fields, schema.key, lambda: _batches(dataset, _last(rows)))
+    return Expectation(schema.fields, (*schema.key, "revision"), lambda: _batches(dataset, rows))
+
+
+def expect_history(dataset: Dataset, act: ActName) -> Expectation:
+    """scd2: every version that a key had at the end of a run, and whether it is current (DESIGN §4).
+
+    After `return`, the keys that came back have a third version. Sorted by key and revision.
+    """
+    schema = dataset.schema
+    fields = (*schema.fields, CURRENT)
+    identity = (*schema.key, "revision")
+    if act is ActName.LOAD:
+        return Expectation(fields, identity, lambda: _versions(dataset, ((old, old) for old in dataset.before())))
+    if act is not ActName.RETURN:
+        return Expectation(fields, identity, lambda: _versions(dataset, dataset.slices()))
+    returned = dataset.returns().inserts
+
+    def with_returned() -> Iterator[Slice]:
+        for old, new in dataset.slices():
+            back = returned.filter(pc.is_in(returned.column("id"), old.column("id")))
+            yield old, _sorted(new, back.combine_chunks().to_batches()[0], schema.key) if back.num_rows else new
+
+    return Expectation(fields, identity, lambda: _versions(dataset, with_returned()))
+
+
+def expect_table(dataset: Dataset, rows: Callable[[], Iterator[pa.RecordBatch]]) -> Expectation:
+    """`rows`, which are sorted by key, as the contracts declare them: what a mirror of the source must hold."""
+
+    def declared() -> Iterator[pa.RecordBatch]:
+        return (_as_declared(batch, dataset) for batch in rows() if batch.num_rows)
+
+    return Expectation(dataset.schema.fields, dataset.schema.key, declared)
 
 
 def reconciles(strategy: Strategy) -> bool:
@@ -116,17 +168,86 @@ def _merge(schema: TableSchema, dataset: Dataset) -> Callable[[Slice], pa.Record
     return rows
 
 
-_AFTER_CHANGE: dict[Strategy, Callable[[TableSchema, Dataset], Callable[[Slice], pa.RecordBatch]]] = {
+def _within(first: dt.date, stop: dt.date) -> Callable[[TableSchema, Dataset], Rows]:
+    """S0 outside of the days from `first` to below `stop`, and S1 inside: a row may have moved between them."""
+
+    def inside(days: pa.Array) -> pa.Array:
+        return pc.and_(pc.greater_equal(days, pa.scalar(first)), pc.less(days, pa.scalar(stop)))
+
+    return _rewritten(inside)
+
+
+def _named(days: pa.Array) -> pa.Array:
+    return pc.is_in(days, pa.array(partitions.NAMED, pa.date32()))
+
+
+def _rewritten(inside: Callable[[pa.Array], pa.Array]) -> Callable[[TableSchema, Dataset], Rows]:
+    def after(schema: TableSchema, _dataset: Dataset) -> Rows:
+        def rows(pair: Slice) -> pa.RecordBatch:
+            old, new = pair
+            kept = old.filter(pc.invert(inside(old.column(schema.partition))))
+            return _sorted(kept, new.filter(inside(new.column(schema.partition))), (*schema.key, "revision"))
+
+        return rows
+
+    return after
+
+
+def _every_commit(schema: TableSchema, _dataset: Dataset) -> Rows:
+    """Every row of S1, whenever it was committed, and the rows that the source has lost."""
+
+    def rows(pair: Slice) -> pa.RecordBatch:
+        old, new = pair
+        gone = old.filter(pc.invert(pc.is_in(old.column("id"), new.column("id"))))
+        return _sorted(gone, new, schema.key)
+
+    return rows
+
+
+_AFTER_CHANGE: dict[Strategy, Callable[[TableSchema, Dataset], Rows]] = {
     Strategy.FULL_REFRESH: _snapshot,
     Strategy.SNAPSHOT_DIFF: _snapshot,
     Strategy.INCREMENTAL_APPEND: _append,
     Strategy.INCREMENTAL_MERGE: _merge,
+    Strategy.REPLACE: _within(*partitions.WINDOW),
+    Strategy.PARTITION_REPLACE: _rewritten(_named),
+    Strategy.BACKFILL: _within(*partitions.WINDOW),
+    Strategy.XMIN: _every_commit,
+    Strategy.CDC: _snapshot,
 }
 
 
-def implemented(strategy: Strategy) -> bool:
-    """If the oracle can judge `strategy`."""
-    return strategy in _AFTER_CHANGE
+def _last(rows: Rows) -> Rows:
+    """Of the versions of a key the last one."""
+
+    def last(pair: Slice) -> pa.RecordBatch:
+        found = rows(pair)
+        if not found.num_rows:
+            return found
+        keys = found.column("id")
+        ends = pc.not_equal(keys.slice(0, len(keys) - 1), keys.slice(1))
+        return found.filter(pa.concat_arrays([ends, pa.array([True])]))
+
+    return last
+
+
+def _version_names(rows: pa.RecordBatch) -> pa.Array:
+    """Key and revision of each row as one text."""
+    return pc.binary_join_element_wise(
+        rows.column("id").cast(pa.string()), rows.column("revision").cast(pa.string()), "/"
+    )
+
+
+def _versions(dataset: Dataset, pairs: Iterator[Slice]) -> Iterator[pa.RecordBatch]:
+    """Of each pair the rows of S0, and those of S1 that differ from them, with `CURRENT` behind the other columns."""
+    for old, new in pairs:
+        fresh = new.filter(pc.invert(_is_old_version(new, old)))
+        both = _sorted(old, fresh, (*dataset.schema.key, "revision"))
+        if both.num_rows:
+            names = _version_names(both)
+            current = pc.is_in(names, _version_names(new))
+            declared = _as_declared(both, dataset)
+            yield declared.append_column(pa.field(CURRENT.name, pa.bool_(), nullable=False), current)
 
 
 def _reached(new: pa.RecordBatch, schema: TableSchema, dataset: Dataset) -> pa.RecordBatch:

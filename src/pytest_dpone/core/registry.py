@@ -18,6 +18,7 @@ class Family:
     `services` are the services that a case of this family needs.
     `excluded_as_source` and `excluded_as_sink` map a strategy to the reason why the combination makes no sense.
     `swaps`: a full refresh can replace the sink's content so that a reader sees old or new, never half (DESIGN §4).
+    `folds`: a sink keeps events, of which the last one of a key is its row.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Family:
     excluded_as_source: dict[Strategy, str] = field(default_factory=dict)
     excluded_as_sink: dict[Strategy, str] = field(default_factory=dict)
     swaps: bool = False
+    folds: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ def default_registry() -> Registry:
             ("kafka", "schema_registry"),
             excluded_as_source={xmin: _NO_XMIN, cdc: "a topic is a log already: its strategies read it from an offset"},
             excluded_as_sink=dict.fromkeys((Strategy.PARTITION_REPLACE, Strategy.SCD2, Strategy.BACKFILL), in_topic),
+            folds=True,
         )
     )
     registry.add(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Iterable
 from typing import Annotated, Literal, Protocol
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 
-from .model import Case, Frozen, Scalar, ServiceRecord, Strategy
+from .model import Case, Frozen, ServiceRecord, Strategy
 from .secrets import Scrubber
 
 
@@ -34,6 +35,19 @@ class Endpoint(Frozen):
     table: str
 
 
+class Window(Frozen):
+    """The days `start` ≤ day < `stop` of the partition column."""
+
+    start: dt.date
+    stop: dt.date
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Window:
+        if self.start >= self.stop:
+            raise ValueError(f"the window from {self.start} to {self.stop} has no day")
+        return self
+
+
 class Job(Frozen):
     """What an engine is asked to move, once. `model_dump_json` masks secrets; `to_json` does not."""
 
@@ -48,10 +62,20 @@ class Job(Frozen):
     cursor: str
     """Column with the watermark; extraction takes rows with cursor ≥ watermark."""
     partition: str
+    """Column of dates by which `replace`, `partition_replace` and `backfill` cut the table."""
+    window: Window | None = None
+    """`replace` and `backfill`: the days that are rewritten from the source. None: the whole table."""
+    partitions: tuple[dt.date, ...] | None = None
+    """`partition_replace`: the days that are rewritten whole. None: every day that the source has."""
+    empty_partition: Literal["clear", "keep"] = "clear"
+    """`partition_replace`: what becomes of a named partition of which the source has no row."""
+    backfill_id: str = ""
+    """`backfill`: the same id goes on at the first chunk that is not finished, another one loads again."""
+    chunk_days: int = Field(gt=0, default=1)
+    """`backfill`: days of one chunk, each committed by itself."""
     state_table: str
     """Name for the engine's state inside the sink's namespace: a table, or an object beside the data."""
     batch_rows: int = Field(gt=0)
-    options: dict[str, Scalar] = Field(default_factory=dict)
 
     def to_json(self) -> str:
         """JSON with the secrets in clear, for the engine's standard input only."""
@@ -80,6 +104,21 @@ class RunFacts(Frozen):
     """Phase name → seconds, e.g. `stage`, `apply`, `state`."""
 
 
+class HistoryColumns(Frozen):
+    """What an engine calls the columns that `scd2` adds; None where it has no such column."""
+
+    valid_from: str = "__dpone__valid_from_at"
+    valid_to: str = "__dpone__valid_to_at"
+    """NULL in a version that is current."""
+    is_current: str | None = "__dpone__is_current"
+    row_hash: str | None = "__dpone__row_hash"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns that there are."""
+        return tuple(filter(None, (self.valid_from, self.valid_to, self.is_current, self.row_hash)))
+
+
 class Support(Frozen):
     """An engine's answer for one case: supported, or why not."""
 
@@ -87,6 +126,10 @@ class Support(Frozen):
     reason: str = ""
     own_columns: tuple[str, ...] = ()
     """Globs of columns that the engine adds to the sink, e.g. `_dlt_*`; they are not compared."""
+    history: HistoryColumns = HistoryColumns()
+    """`scd2`: the names of the interval's columns."""
+    keeps_apart: bool = False
+    """Of two runs of one job at once the second one waits or is refused; only then that is tried."""
 
 
 SUPPORTED = Support(status="supported")

@@ -84,7 +84,7 @@ class DponeSession:
     @cached_property
     def settings(self) -> RunSettings:
         """What every case of the run is played with."""
-        from ..run.settings import RunSettings
+        from ..run.settings import RunSettings, several_batches
 
         options = self.activity.options
         with usage_errors():
@@ -95,8 +95,9 @@ class DponeSession:
                 change_ratio=options.change_ratio,
                 delete_ratio=options.delete_ratio,
                 dataset=options.dataset,
-                **({} if options.batch_rows is None else {"batch_rows": options.batch_rows}),
+                batch_rows=options.batch_rows or several_batches(options.rows),
                 keep=options.keep,
+                crash=options.crash,
                 engine=options.engine,
                 rerun_options=_rerun_options(options),
             )

@@ -2,133 +2,26 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from time import monotonic
+from contextlib import ExitStack
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from ..core.dataset import Rejection
-from ..core.diff import show
-from ..core.gates.tallies import PHASE
-from ..core.model import ActName, ActRecord, Check, DiffReport, Scalar, Strategy
-from ..core.oracle import Expectation, expect, expect_source, expected_counts, reconciles
-from ..core.wire import Engine, Job, RunFacts
-from ..errors import described
-from .foreign import facts_of
-from .memory import PeakMemory
+from ..core.dataset import partitions
+from ..core.model import ActName, Check, Strategy
+from ..core.oracle import Expectation, expect_source, expected_counts, reconciles
+from ..core.wire import Engine, RunFacts
+from . import history
+from .act import Act, Counted, cut_short
 from .poll import Poll
-from .stage import STATE, TABLE, Stage
+from .stage import Stage
+from .versions import judge_versions, rewritten, versions
 
-_LONGEST = 200
-_MOST_PHASES = 32
-WATERMARKED = (Strategy.INCREMENTAL_APPEND, Strategy.INCREMENTAL_MERGE)
-
-
-@dataclass(slots=True)
-class Act:
-    """An act that is being played; `record` closes it."""
-
-    name: ActName
-    started: float = field(default_factory=monotonic)
-    engine_seconds: float = 0.0
-    rows: int = 0
-    checks: list[Check] = field(default_factory=list)
-    planned: dict[str, Scalar] = field(default_factory=dict)
-    observed: dict[str, Scalar] = field(default_factory=dict)
-    diff: DiffReport | None = None
-    error: str = ""
-
-    def check(self, name: str, *, expected: Scalar, actual: Scalar, detail: str = "") -> None:
-        """Add a check that two values are equal, bool apart from int."""
-        same = type(expected) is type(actual) and expected == actual
-        self.checks.append(Check(name=name, passed=same, expected=_cut(expected), actual=_cut(actual), detail=detail))
-
-    def check_rows(self, name: str, diff: DiffReport) -> None:
-        """Add a check that two tables hold the same rows."""
-        self.rows, self.diff = diff.expected_rows, diff
-        detail = "" if diff.equal else _told(diff)
-        self.checks.append(
-            Check(name=name, passed=diff.equal, expected=diff.expected_rows, actual=diff.actual_rows, detail=detail)
-        )
-
-    def run(self, engine: Engine, job: Job) -> RunFacts:
-        """Run the engine and time it apart from the harness's own work."""
-        begin = monotonic()
-        peak = PeakMemory()
-        try:
-            facts = facts_of(engine, job)
-        finally:
-            self.engine_seconds += monotonic() - begin
-        self._observe(peak.megabytes(), facts)
-        for name in ("read", "written", "inserted", "updated", "deleted", "unchanged"):
-            if (value := getattr(facts, name)) is not None:
-                self.observed[name] = value
-        return facts
-
-    def _observe(self, megabytes: float | None, facts: RunFacts) -> None:
-        """What an act needed in all its runs: the highest peak, and the seconds of each phase."""
-        if megabytes is not None:
-            self.observed["memory_peak_mb"] = max(megabytes, self._number("memory_peak_mb"))
-        for phase, seconds in list(facts.seconds.items())[:_MOST_PHASES]:
-            name = f"{PHASE}{phase[:_LONGEST]}"
-            self.observed[name] = round(self._number(name) + seconds, 4)
-
-    def _number(self, name: str) -> float:
-        value = self.observed.get(name)
-        return float(value) if isinstance(value, int | float) else 0.0
-
-    def record(self) -> ActRecord:
-        """What the act left. An act without a check has not passed."""
-        passed = bool(self.checks) and all(check.passed for check in self.checks) and not self.error
-        return ActRecord(
-            name=self.name,
-            passed=passed,
-            rows=self.rows,
-            engine_seconds=round(self.engine_seconds, 4),
-            harness_seconds=round(max(0.0, monotonic() - self.started - self.engine_seconds), 4),
-            planned=self.planned,
-            observed=self.observed,
-            checks=tuple(self.checks),
-            diff=self.diff,
-            error=self.error,
-        )
-
-
-class Counted:
-    """Batches, and the bytes of those that were taken: as Arrow holds them, without compression."""
-
-    def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
-        self._batches = batches
-        self.bytes = 0
-
-    def __iter__(self) -> Iterator[pa.RecordBatch]:
-        for batch in self._batches:
-            self.bytes += batch.nbytes
-            yield batch
-
-
-def _cut(value: Scalar) -> Scalar:
-    """A text that is too long for a record, such as an engine's state, with its length instead of its end."""
-    if isinstance(value, str) and len(value) > _LONGEST:
-        return f"{value[:_LONGEST]}… ({len(value)} characters)"
-    return value
-
-
-def _told(diff: DiffReport) -> str:
-    counts = [
-        f"{count} {name}"
-        for name, count in (
-            ("missing", diff.missing),
-            ("extra", diff.extra),
-            ("changed", diff.changed),
-            ("duplicated", diff.duplicated),
-        )
-        if count
-    ]
-    return ", ".join(counts)
+WATERMARKED = (Strategy.INCREMENTAL_APPEND, Strategy.INCREMENTAL_MERGE, Strategy.XMIN, Strategy.CDC)
+"""Strategies that go on from a state that the last run has left."""
+_MOVING = (Strategy.XMIN, Strategy.CDC)
+"""Of these the ones whose state is a place in the server's own history, which moves by what others do, too."""
+_WRITES_NOTHING = (
+    Strategy.INCREMENTAL_APPEND,
+    Strategy.BACKFILL,
+)
 
 
 def provision(act: Act, stage: Stage) -> None:
@@ -137,9 +30,9 @@ def provision(act: Act, stage: Stage) -> None:
     if stage.sink_space != stage.source_space:
         stage.sink.open(stage.sink_space)
     schema = stage.dataset.schema
-    stage.source.create(stage.source_space, TABLE, schema)
+    stage.source.create(stage.source_space, stage.table, schema)
     batches = Counted(stage.dataset.before())
-    loaded = stage.source.load(stage.source_space, TABLE, schema, batches)
+    loaded = stage.source.load(stage.source_space, stage.table, schema, batches)
     act.observed["bytes"] = batches.bytes
     act.planned["rows"] = stage.dataset.spec.rows_before
     act.check("seeded", expected=stage.dataset.spec.rows_before, actual=loaded)
@@ -147,82 +40,68 @@ def provision(act: Act, stage: Stage) -> None:
 
 
 def load(act: Act, stage: Stage, engine: Engine) -> None:
-    """Act 1: the sink must equal `expected(S0)`."""
-    facts = act.run(engine, stage.job())
-    _judge(act, stage, expect(stage.dataset, stage.case.strategy, ActName.LOAD))
+    """Act 1: the sink must equal `expected(S0)`. For xmin a transaction is open meanwhile, which commits afterwards."""
+    with ExitStack() as held:
+        if stage.case.strategy is Strategy.XMIN:
+            finish = stage.transactions().hold(
+                stage.source_space, stage.table, stage.dataset.schema, stage.dataset.commits()[-1]
+            )
+            held.callback(finish)
+        facts = act.run(engine, stage.job(ActName.LOAD))
+        judge(act, stage, stage.expect(ActName.LOAD))
     rows = stage.dataset.spec.rows_before
     act.check("facts.read", expected=rows, actual=facts.read)
     act.check("facts.written", expected=rows, actual=facts.written)
     _judge_counts(act, stage, facts)
-    _keep_state(act, stage, facts)
+    keep_state(act, stage, facts)
 
 
 def change(act: Act, stage: Stage, engine: Engine) -> None:
     """Act 2: real DML on the source, then the sink must equal `expected(S0, S1)`."""
-    counts = stage.dataset.counts
-    act.planned.update(
-        inserts=counts.inserted,
-        updates=counts.touched - counts.delete - counts.reinsert,
-        deletes=counts.delete,
-        reinserted=counts.reinsert,
-        late=counts.update_late + counts.insert_late,
-    )
-    stage.source.change(stage.source_space, TABLE, stage.dataset.schema, stage.dataset.commits())
-    source = stage.compare_source(expect_source(stage.dataset, changed=True))
-    act.check("source", expected=0, actual=source.missing + source.extra + source.changed + source.duplicated)
     strategy = stage.case.strategy
-    before = _versions(stage) if strategy is Strategy.SNAPSHOT_DIFF else None
-    expectation = expect(stage.dataset, strategy, ActName.CHANGE)
+    _change_source(act, stage)
+    if strategy is Strategy.PARTITION_REPLACE:
+        _keep_empty_partition(act, stage, engine)
+    before = versions(stage) if strategy is Strategy.SNAPSHOT_DIFF else None
+    expectation = stage.expect(ActName.CHANGE)
     facts = _run_polled(act, stage, engine, expectation)
-    _judge(act, stage, expectation)
+    judge(act, stage, expectation)
     if strategy in WATERMARKED and stage.dataset.spec.rows_before:
         act.check("state_continues", expected=stage.claims[ActName.LOAD], actual=facts.state_before)
-    if strategy is Strategy.INCREMENTAL_APPEND:
+    if strategy is Strategy.INCREMENTAL_APPEND and not stage.sink_folds:
         act.check("facts.written", expected=act.rows - stage.dataset.spec.rows_before, actual=facts.written)
     _judge_counts(act, stage, facts)
     if before is not None:
-        _judge_versions(act, stage, before)
-    _keep_state(act, stage, facts)
+        judge_versions(act, stage, before)
+    keep_state(act, stage, facts)
 
 
 def repeat(act: Act, stage: Stage, engine: Engine) -> None:
     """Act 3: nothing new, so the sink is unchanged, no row is new, and the state means the same."""
     strategy = stage.case.strategy
-    before = _versions(stage) if strategy is Strategy.SNAPSHOT_DIFF else None
-    facts = act.run(engine, stage.job())
-    _judge(act, stage, expect(stage.dataset, strategy, ActName.REPEAT))
-    if strategy in WATERMARKED:
+    before = versions(stage) if strategy is Strategy.SNAPSHOT_DIFF else None
+    facts = act.run(engine, stage.job(ActName.REPEAT))
+    judge(act, stage, stage.expect(ActName.REPEAT))
+    if strategy in WATERMARKED and strategy not in _MOVING:
         act.check("state_unchanged", expected=stage.claims[ActName.CHANGE], actual=facts.state_after)
-    if strategy is Strategy.INCREMENTAL_APPEND:
+    if strategy in _WRITES_NOTHING:
         act.check("repeat_writes_nothing", expected=0, actual=facts.written)
     _judge_counts(act, stage, facts)
     if before is not None:
-        after = _versions(stage)
-        rewritten = _rewritten(before, after) if after is not None else None
-        act.check("repeat_writes_nothing", expected=0, actual=rewritten)
+        after = versions(stage)
+        act.check("repeat_writes_nothing", expected=0, actual=rewritten(before, after) if after is not None else None)
 
 
 def reconcile(act: Act, stage: Stage, engine: Engine) -> None:
     """Act 4: the engine's snapshot reconciliation removes what the source lost and brings what came late."""
     planned = stage.dataset.counts.delete
     act.planned["deletes"] = planned
-    facts = act.run(engine, stage.job(mode="reconcile"))
-    _judge(act, stage, expect(stage.dataset, stage.case.strategy, ActName.RECONCILE))
+    facts = act.run(engine, stage.job(ActName.RECONCILE, mode="reconcile"))
+    judge(act, stage, stage.expect(ActName.RECONCILE))
     act.check("deletes_reconciled", expected=planned, actual=facts.deleted)
     act.observed["deletes_checked"] = planned
-
-
-def reject(act: Act, stage: Stage, engine: Engine) -> None:
-    """Each value that the sink can't hold must raise the declared error, and must not be in the sink in any form."""
-    every = stage.case.strategy is Strategy.FULL_REFRESH
-    for number, rejection in enumerate(stage.dataset.rejections(all_values=every)):
-        _reject_one(act, stage, engine, rejection, table=f"reject_{number}")
-    act.planned["values"] = len(act.checks)
-
-
-def rejects_anything(stage: Stage) -> bool:
-    """If the source holds a value that the sink must refuse."""
-    return next(stage.dataset.rejections(all_values=False), None) is not None
+    if act.diff is not None:
+        act.observed |= {"deletes_missed": act.diff.extra, "deletes_false": act.diff.missing}
 
 
 def needs_reconcile(stage: Stage) -> bool:
@@ -230,42 +109,58 @@ def needs_reconcile(stage: Stage) -> bool:
     return reconciles(stage.case.strategy)
 
 
-def _reject_one(act: Act, stage: Stage, engine: Engine, rejection: Rejection, *, table: str) -> None:
-    name = f"rejects.{rejection.kind}.{rejection.feature}"
-    stage.source.create(stage.source_space, table, rejection.schema)
-    stage.source.load(stage.source_space, table, rejection.schema, [rejection.rows])
-    job = stage.job(table=table, state=f"{STATE}_{table}", schema=rejection.schema)
-    value = _visible_value(rejection)
-    try:
-        act.run(engine, job)
-    except Exception as error:
-        text = stage.scrub(described(error))
-        # The message alone: the name of an exception class says nothing about the value.
-        declared = re.search(rejection.error, str(error)) is not None
-        left = stage.sink.fingerprint(stage.sink_space, table, "id")
-        rows = 0 if left is None else left.rows
-        detail = f"{value}: " + ("" if declared else f"raised something else than /{rejection.error}/: {text[:300]}")
-        act.checks.append(
-            Check(name=name, passed=declared and rows == 0, expected="refused", actual=f"{rows} rows", detail=detail)
-        )
-    else:
-        act.checks.append(
-            Check(name=name, passed=False, expected="refused", actual="no error", detail=f"{value} was taken silently")
-        )
+def return_keys(act: Act, stage: Stage, engine: Engine) -> None:
+    """scd2: keys that the source had lost come back; each gets a version that begins after its absence."""
+    returns = stage.dataset.returns()
+    act.planned["returned"] = returns.inserts.num_rows
+    stage.source.change(stage.source_space, stage.table, stage.dataset.schema, [returns])
+    act.run(engine, stage.job(ActName.RETURN))
+    judge(act, stage, stage.expect(ActName.RETURN))
 
 
-def _visible_value(rejection: Rejection) -> str:
-    """The value of a rejection, for people."""
-    return show(rejection.rows.column("value")[0].as_py(), rejection.kind)
-
-
-def _judge(act: Act, stage: Stage, expectation: Expectation) -> None:
+def judge(act: Act, stage: Stage, expectation: Expectation) -> None:
+    """Compare the sink's columns and rows with `expectation`, and the intervals of a history with each other."""
     schema = stage.check_schema()
     act.checks.append(schema)
     if not schema.passed:
         act.error = f"rows not compared: the sink's columns are wrong: {schema.detail}"
         return
     act.check_rows("rows", stage.compare_sink(expectation))
+    if stage.case.strategy is Strategy.SCD2:
+        history.judge(act, stage)
+
+
+def keep_state(act: Act, stage: Stage, facts: RunFacts) -> None:
+    """Remember the state that the engine says it left; a strategy that goes on from it must have one."""
+    stage.claims[act.name] = facts.state_after
+    if stage.case.strategy in WATERMARKED:
+        told = cut_short(facts.state_after)
+        act.checks.append(Check(name="state_kept", passed=bool(facts.state_after), expected="a state", actual=told))
+
+
+def _change_source(act: Act, stage: Stage) -> None:
+    """Change the source and read it back. What was held open during act 1 is committed already."""
+    counts, commits = stage.dataset.counts, stage.dataset.commits()
+    act.planned.update(
+        inserts=counts.inserted,
+        updates=counts.touched - counts.delete - counts.reinsert,
+        deletes=counts.delete,
+        reinserted=counts.reinsert,
+        late=counts.update_late + counts.insert_late,
+    )
+    new = commits[:-1] if stage.case.strategy is Strategy.XMIN else commits
+    stage.source.change(stage.source_space, stage.table, stage.dataset.schema, new)
+    source = stage.compare_source(expect_source(stage.dataset, changed=True))
+    act.check("source", expected=0, actual=source.missing + source.extra + source.changed + source.duplicated)
+
+
+def _keep_empty_partition(act: Act, stage: Stage, engine: Engine) -> None:
+    """A partition that the source has lost stays as it is where the job says so."""
+    job = stage.job(ActName.CHANGE, partitions=(partitions.VANISHING,), empty_partition="keep")
+    act.run(engine, job)
+    diff = stage.compare_sink(stage.expect(ActName.LOAD))
+    wrong = diff.missing + diff.extra + diff.changed + diff.duplicated
+    act.check("empty_partition_kept", expected=0, actual=wrong)
 
 
 def _judge_counts(act: Act, stage: Stage, facts: RunFacts) -> None:
@@ -277,22 +172,14 @@ def _judge_counts(act: Act, stage: Stage, facts: RunFacts) -> None:
         act.check(f"facts.{name}", expected=getattr(counts, name), actual=getattr(facts, name))
 
 
-def _keep_state(act: Act, stage: Stage, facts: RunFacts) -> None:
-    stage.claims[act.name] = facts.state_after
-    if stage.case.strategy in WATERMARKED:
-        act.checks.append(
-            Check(name="state_kept", passed=bool(facts.state_after), expected="a state", actual=_cut(facts.state_after))
-        )
-
-
 def _run_polled(act: Act, stage: Stage, engine: Engine, expectation: Expectation) -> RunFacts:
     """Run the engine; for a full refresh a reader polls the sink meanwhile and must see old or new, whole."""
     if stage.case.strategy is not Strategy.FULL_REFRESH or not stage.sink_swaps:
-        return act.run(engine, stage.job())
-    old = stage.fingerprint_of(expect(stage.dataset, stage.case.strategy, ActName.LOAD))
+        return act.run(engine, stage.job(ActName.CHANGE))
+    old = stage.fingerprint_of(stage.expect(ActName.LOAD))
     new = stage.fingerprint_of(expectation)
-    with Poll(stage, TABLE) as poll:
-        facts = act.run(engine, stage.job())
+    with Poll(stage, stage.table) as poll:
+        facts = act.run(engine, stage.job(ActName.CHANGE))
     strange = [seen for seen in poll.seen if seen not in (old, new)]
     act.observed["polls"] = poll.count
     if poll.error:
@@ -303,24 +190,3 @@ def _run_polled(act: Act, stage: Stage, engine: Engine, expectation: Expectation
         told = "" if poll.meanwhile else "the reader did not get a look in while the engine ran: take more rows"
     act.checks.append(Check(name="swap", passed=not told, expected=0, actual=len(strange), detail=told))
     return facts
-
-
-def _versions(stage: Stage) -> pa.Table | None:
-    return stage.sink.row_versions(stage.sink_space, TABLE, stage.dataset.schema.key[0])
-
-
-def _judge_versions(act: Act, stage: Stage, before: pa.Table) -> None:
-    """Rows that did not change were not rewritten: their versions are the same as before."""
-    after = _versions(stage)
-    kept = stage.unchanged_versions(before)
-    act.observed["unchanged_observed"] = kept.num_rows
-    if kept.num_rows:
-        rewritten = _rewritten(kept, after) if after is not None else None
-        act.check("unchanged_not_rewritten", expected=0, actual=rewritten)
-
-
-def _rewritten(before: pa.Table, after: pa.Table) -> int:
-    """Rows of `before` that `after` does not hold with the same version."""
-    joined = before.rename_columns(["key", "old"]).join(after.rename_columns(["key", "new"]), keys="key")
-    same = pc.fill_null(pc.equal(joined.column("old"), joined.column("new")), False)
-    return int(joined.num_rows - (pc.sum(same).as_py() or 0))

@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from functools import partial
 from time import monotonic
 
-from ..core.model import ActName, ActRecord, Case, CaseRecord, NotRun, ServiceRecord, Verdict
-from ..core.oracle import implemented
+from ..core.model import ActName, ActRecord, Case, CaseRecord, NotRun, ServiceRecord, Strategy, Verdict
 from ..core.registry import Registry
 from ..core.wire import Engine, ServiceInfo
 from ..errors import EngineFailed, described
-from . import acts
+from . import acts, crash, logged, rejects
+from .act import Act
 from .foreign import support_of
 from .settings import RunSettings, several_batches
 from .stage import Stage, stage_for, tear_down
@@ -39,15 +39,15 @@ def certify(
         support = support_of(engine, case)
     except EngineFailed as error:
         return failed(case, detail=error.fact, settings=settings, engine=engine)
-    if support.status != "supported" or not implemented(case.strategy):
-        detail = support.reason or f"the strategy {case.strategy} is not implemented yet"
-        return not_run(case, NotRun.NOT_IMPLEMENTED, detail=detail, settings=settings, engine=engine.name)
+    if support.status != "supported":
+        return not_run(case, NotRun.NOT_IMPLEMENTED, detail=support.reason, settings=settings, engine=engine.name)
     started = monotonic()
     played: list[ActRecord] = []
     problem = ""
     try:
         with stage_for(case, registry=registry, services=services, settings=settings) as stage:
-            stage.own_columns = support.own_columns
+            stage.own_columns, stage.history = support.own_columns, support.history
+            stage.keeps_apart = support.keeps_apart
             problem = _play(stage, engine, played, on_act)
     except Exception as error:
         problem = f"the harness failed: {_text(error)}"
@@ -101,7 +101,7 @@ def failed(case: Case, *, detail: str, settings: RunSettings, engine: object) ->
 def rerun_command(case: Case, settings: RunSettings) -> str:
     """The shell command that plays exactly this case again, in the same folder."""
     words = ["pytest", f"--dpone-case={case.case_id}", f"--dpone-rows={settings.rows}", f"--dpone-seed={settings.seed}"]
-    for name in ("change_ratio", "delete_ratio", "dataset"):
+    for name in ("change_ratio", "delete_ratio", "dataset", "crash"):
         if (value := getattr(settings, name)) != RunSettings.model_fields[name].default:
             words.append(f"--dpone-{name.replace('_', '-')}={value}")
     if settings.batch_rows != several_batches(settings.rows):
@@ -117,7 +117,7 @@ def _play(stage: Stage, engine: Engine, played: list[ActRecord], on_act: OnAct |
     problem = ""
     try:
         for name, player in _programme(stage, engine):
-            act = acts.Act(name)
+            act = Act(name)
             try:
                 player(act)
             except Exception as error:
@@ -137,17 +137,23 @@ def _play(stage: Stage, engine: Engine, played: list[ActRecord], on_act: OnAct |
     return problem
 
 
-def _programme(stage: Stage, engine: Engine) -> list[tuple[ActName, Callable[[acts.Act], None]]]:
-    programme: list[tuple[ActName, Callable[[acts.Act], None]]] = [
+def _programme(stage: Stage, engine: Engine) -> list[tuple[ActName, Callable[[Act], None]]]:
+    programme: list[tuple[ActName, Callable[[Act], None]]] = [
         (ActName.PROVISION, partial(acts.provision, stage=stage)),
         (ActName.LOAD, partial(acts.load, stage=stage, engine=engine)),
         (ActName.CHANGE, partial(acts.change, stage=stage, engine=engine)),
         (ActName.REPEAT, partial(acts.repeat, stage=stage, engine=engine)),
     ]
+    if stage.case.strategy is Strategy.SCD2:
+        programme.append((ActName.RETURN, partial(acts.return_keys, stage=stage, engine=engine)))
+    if stage.case.strategy is Strategy.CDC:
+        programme.append((ActName.LOG, partial(logged.log, stage=stage, engine=engine)))
     if acts.needs_reconcile(stage):
         programme.append((ActName.RECONCILE, partial(acts.reconcile, stage=stage, engine=engine)))
-    if acts.rejects_anything(stage):
-        programme.append((ActName.REJECT, partial(acts.reject, stage=stage, engine=engine)))
+    if crash.why_not(stage.case, engine, stage.settings) is None:
+        programme.append((ActName.CRASH, partial(crash.crash, stage=stage, engine=engine)))
+    if rejects.rejects_anything(stage):
+        programme.append((ActName.REJECT, partial(rejects.reject, stage=stage, engine=engine)))
     return programme
 
 

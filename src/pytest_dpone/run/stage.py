@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 import pyarrow as pa
@@ -13,15 +13,16 @@ import pyarrow.compute as pc
 
 from ..core.dataset import Dataset
 from ..core.diff import compare, visible
-from ..core.kinds import TableSchema
-from ..core.model import ActName, Case, Check, DiffReport
-from ..core.oracle import Expectation
+from ..core.kinds import Field, TableSchema
+from ..core.model import ActName, Case, Check, DiffReport, Strategy
+from ..core.oracle import CURRENT, Expectation, expect
 from ..core.registry import Family, Registry
-from ..core.wire import Job, ServiceInfo, scrub
+from ..core.wire import HistoryColumns, Job, ServiceInfo, scrub
 from ..errors import UsageError
 from ..services import journal
-from ..services.catalog import Catalog, Fingerprint, open_catalog
+from ..services.catalog import Catalog, Fingerprint, Transactions, open_catalog
 from ..services.journal import Made
+from .cuts import cut
 from .settings import RunSettings
 
 TABLE = "orders"
@@ -44,16 +45,29 @@ class Stage:
     """Where S3 keeps both sides of the case."""
     sink_swaps: bool
     """If the sink's family can replace a table's content as a whole (DESIGN §4)."""
+    sink_folds: bool
+    """If the sink keeps events, of which the last one of a key is its row."""
     service_names: Mapping[str, str]
     """Family → the service that holds its tables."""
+    table: str = TABLE
     own_columns: tuple[str, ...] = ()
+    history: HistoryColumns = field(default_factory=HistoryColumns)
+    keeps_apart: bool = False
+    """If the engine says that it keeps two runs of one job apart."""
+    intervals: pa.Table | None = None
+    """scd2: key, revision and begin of the versions that the last act has left."""
     claims: dict[ActName, str] = field(default_factory=dict)
     """State that the engine said it left, by act."""
 
     def job(
-        self, *, mode: str = "load", table: str = TABLE, state: str = STATE, schema: TableSchema | None = None
+        self,
+        act: ActName,
+        *,
+        mode: str = "load",
+        schema: TableSchema | None = None,
+        **fields: object,
     ) -> Job:
-        """What the engine is asked to do."""
+        """What the engine is asked to do in `act`; `fields` are further fields of the job."""
         schema = schema or self.dataset.schema
         return Job.model_validate(
             {
@@ -61,15 +75,35 @@ class Stage:
                 "run_id": self.settings.run_id,
                 "strategy": self.case.strategy,
                 "mode": mode,
-                "source": self.source.endpoint(self.source_space, table),
-                "sink": self.sink.endpoint(self.sink_space, table),
+                "source": self.source.endpoint(self.source_space, self.table),
+                "sink": self.sink.endpoint(self.sink_space, self.table),
                 "key": schema.key,
                 "cursor": schema.cursor,
                 "partition": schema.partition,
-                "state_table": state,
+                "state_table": self.state_table,
                 "batch_rows": self.settings.batch_rows,
+                **cut(self.case.strategy, act),
+                **fields,
             }
         )
+
+    @property
+    def state_table(self) -> str:
+        """Where the engine keeps the state of the table."""
+        return STATE if self.table == TABLE else f"{STATE}_{self.table}"
+
+    def beside(self, table: str, settings: RunSettings | None = None) -> Stage:
+        """The same stage for another table, with a state of its own; with `settings` its rows are a new dataset's."""
+        if settings is None:
+            return replace(self, table=table, claims={}, intervals=None)
+        dataset = Dataset(
+            settings.dataset_spec(), source=self.case.source, sink=self.case.sink, contracts=self.dataset.contracts
+        )
+        return replace(self, table=table, settings=settings, dataset=dataset, claims={}, intervals=None)
+
+    def expect(self, act: ActName) -> Expectation:
+        """What the sink must hold after `act`."""
+        return expect(self.dataset, self.case.strategy, act, folded=self.sink_folds)
 
     def compare_source(self, expectation: Expectation) -> DiffReport:
         """Read the source table back and compare."""
@@ -77,17 +111,27 @@ class Stage:
 
     def compare_sink(self, expectation: Expectation) -> DiffReport:
         """Read the sink table back and compare."""
-        return self._compare(self.sink, self.sink_space, expectation)
+        if CURRENT not in expectation.fields:
+            return self._compare(self.sink, self.sink_space, expectation)
+        from . import history
+
+        flag = history.current(self)
+        rows = self._read(self.sink, self.sink_space, (*expectation.fields[:-1], flag), expectation)
+        return _compared(expectation, history.named(rows, flag))
 
     def _compare(self, catalog: Catalog, space: str, expectation: Expectation) -> DiffReport:
-        rows = catalog.read(
-            space, TABLE, expectation.fields, order_by=expectation.identity, batch_rows=self.settings.batch_rows
+        return _compared(expectation, self._read(catalog, space, expectation.fields, expectation))
+
+    def _read(
+        self, catalog: Catalog, space: str, fields: Sequence[Field], expectation: Expectation
+    ) -> Iterator[pa.RecordBatch]:
+        return catalog.read(
+            space, self.table, fields, order_by=expectation.identity, batch_rows=self.settings.batch_rows
         )
-        return compare(expectation.batches(), rows, fields=expectation.fields, identity=expectation.identity)
 
     def check_schema(self) -> Check:
         """The sink has the expected columns, with types that the contracts accept, and none but the engine's own."""
-        found = self.sink.columns(self.sink_space, TABLE)
+        found = self.sink.columns(self.sink_space, self.table)
         wrong = [
             f"{visible(f.name)} is {found[f.name]}, not accepted for {f.kind}"
             if f.name in found
@@ -96,6 +140,9 @@ class Stage:
             if f.name not in found or not self.dataset.contracts.accepts(self.case.sink, f.kind, found[f.name])
         ]
         expected = {f.name for f in self.dataset.schema.fields}
+        if self.case.strategy is Strategy.SCD2:
+            wrong += [f"{visible(name)} is missing" for name in self.history.names if name not in found]
+            expected.update(self.history.names)
         surplus = [n for n in found if n not in expected and not any(fnmatchcase(n, g) for g in self.own_columns)]
         wrong += [f"{visible(name)} is not expected" for name in surplus]
         detail = "; ".join(wrong[:8]) + (f"; … {len(wrong)} in all" if len(wrong) > 8 else "")
@@ -119,6 +166,15 @@ class Stage:
         ]
         return versions.filter(pc.is_in(versions.column(0), pa.chunked_array(same, pa.int64())))
 
+    def transactions(self) -> Transactions:
+        """The source's hands for what only a database with transactions can do; raises `UsageError` if it has none."""
+        if not isinstance(self.source, Transactions):
+            raise UsageError(
+                f"{self.case.source} can't be a source of {self.case.strategy}: its catalog has no transactions",
+                hint="exclude the strategy in the family's registration, or give its catalog hold, rekey and truncate",
+            )
+        return self.source
+
     def service_of(self, family: str) -> ServiceInfo:
         """The service behind `source` or `sink`."""
         return self.services[self.service_names[family]]
@@ -126,6 +182,10 @@ class Stage:
     def scrub(self, text: str) -> str:
         """`text` without any secret of this case's services."""
         return scrub(text, [info.url for info in self.services.values()])
+
+
+def _compared(expectation: Expectation, rows: Iterator[pa.RecordBatch]) -> DiffReport:
+    return compare(expectation.batches(), rows, fields=expectation.fields, identity=expectation.identity)
 
 
 def _positions(new: pa.RecordBatch, old: pa.RecordBatch) -> pa.Array:
@@ -172,6 +232,7 @@ def stage_for(
                 sink_space=f"{token}_dst",
                 bucket=bucket,
                 sink_swaps=registry.families[case.sink].swaps,
+                sink_folds=registry.families[case.sink].folds,
                 service_names=names,
             )
             for made in _outliving(stage):

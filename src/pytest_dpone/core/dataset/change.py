@@ -36,6 +36,8 @@ class Fate(IntEnum):
     INSERT = 6
     INSERT_AT_TIE = 7
     INSERT_LATE = 8
+    RETURN = 9
+    """Deleted in act 2, and there again, with other content, in the act `return`."""
 
 
 @dataclass(frozen=True, slots=True)

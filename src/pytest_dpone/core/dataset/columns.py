@@ -10,11 +10,12 @@ from ..kinds import Field, TableSchema
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A payload column: `nulls` is the share of NULLs in per mille."""
+    """A payload column: `nulls` is the share of NULLs in per mille; see `Field` for `steady`."""
 
     name: str
     kind: str
     nulls: int
+    steady: bool = False
 
 
 ROLES = (
@@ -40,6 +41,8 @@ _NAMES = (
     Column(LONGEST_NAME, "text", 900),
 )
 
+_STEADY = (Column("steady", "text", 250, steady=True), Column("steady_blob", "binary", 500, steady=True))
+
 _KINDS = (
     ("flag", "bool"),
     ("small", "int16"),
@@ -62,8 +65,12 @@ _KINDS = (
     ("tags", "array<text>"),
 )
 
-STANDARD = tuple(Column(f"{name}_{nulls}", kind, nulls * 10) for name, kind in _KINDS for nulls in (25, 90)) + _NAMES
-"""Every kind twice, with 25 % and 90 % NULLs, and the names that break careless SQL."""
+STANDARD = (
+    *(Column(f"{name}_{nulls}", kind, nulls * 10) for name, kind in _KINDS for nulls in (25, 90)),
+    *_NAMES,
+    *_STEADY,
+)
+"""Every kind twice, with 25 % and 90 % NULLs, the names that break careless SQL, and what no update touches."""
 
 NARROW = (
     Column("medium", "int32", 0),
@@ -85,5 +92,5 @@ def schema_for(columns: tuple[Column, ...], *, source: str, contracts: Contracts
         nullable = column.nulls > 0
         if column.kind.startswith("array"):
             nullable = nullable and contracts.holds(source, column.kind, "null_array")
-        fields.append(Field(column.name, column.kind, nullable=nullable))
+        fields.append(Field(column.name, column.kind, nullable=nullable, steady=column.steady))
     return TableSchema(tuple(fields))

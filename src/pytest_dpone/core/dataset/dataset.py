@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from ..contracts import Contracts
 from ..kinds import Field, TableSchema, arrow_type
+from . import partitions
 from .change import Commit, Counts, Fate, plan_counts
 from .columns import NARROW, ROLES, STANDARD, schema_for
 from .values import arange, edges_of, mix, plain_values, remainder, salt, u64
@@ -124,6 +125,12 @@ class Dataset:
             self._commit(updates=self._keys_with(Fate.UPDATE_LATE), inserts=self._new_keys_with(Fate.INSERT_LATE)),
         )
 
+    def returns(self) -> Commit:
+        """Every third of the keys that S1 lacks comes back, with other content."""
+        keys = self._keys_with(Fate.DELETE)[::3]
+        rows = self._rows(pa.array(keys, pa.int64()), bytes([Fate.RETURN]) * len(keys))
+        return replace(self._commit(), inserts=pa.Table.from_batches([rows]))
+
     def rejections(self, *, all_values: bool) -> Iterator[Rejection]:
         """One row per value that the source holds and the sink must refuse; else the first of each class only."""
         for kind in dict.fromkeys(f.kind for f in self.schema.fields):
@@ -218,7 +225,9 @@ class Dataset:
     def _make(self, keys: pa.Array, fates: bytes) -> pa.RecordBatch:
         numbers, fate = _numbers(keys, _fates_array(fates)), _fates_array(fates)
         columns = [
-            self._role(field, keys, fate) if field in ROLES else self._payload(field, numbers)
+            self._role(field, keys, fate)
+            if field in ROLES
+            else self._payload(field, keys.view(pa.uint64()) if field.steady else numbers)
             for field in self.schema.fields
         ]
         return pa.record_batch(columns, schema=self.schema.arrow())
@@ -230,9 +239,23 @@ class Dataset:
             return _REVISION.take(fates)
         bits = mix(_numbers(keys, fates), salt(self.spec.seed, field.name))
         if field.name == "business_date":
-            first = pa.scalar((dt.date(2024, 1, 1) - dt.date(1970, 1, 1)).days, pa.int32())
-            return pc.add(pc.cast(remainder(bits, 12), pa.int32()), first).view(pa.date32())
+            return self._days(keys, fates, bits)
         return self._cursors(keys, fates, bits)
+
+    def _days(self, keys: pa.Array, fates: pa.Array, bits: pa.Array) -> pa.Array:
+        """A day by chance; of the rows that S1 lacks every other one lies in a partition that vanishes with them.
+
+        The first new key lies where every strategy looks in act 2, so that an empty source is no empty test.
+        """
+        drawn = pc.add(pc.cast(remainder(bits, partitions.COUNT), pa.int32()), _day(partitions.FIRST))
+        first_new = pc.equal(keys, pa.scalar(self.spec.rows_before + 1, pa.int64()))
+        drawn = pc.if_else(first_new, _day(partitions.ALWAYS), drawn)
+        doomed = pc.and_(pc.is_in(keys, self._vanishing), pc.equal(fates, pa.scalar(Fate.KEEP, pa.int8())))
+        return pc.if_else(doomed, _day(partitions.VANISHING), drawn).view(pa.date32())
+
+    @cached_property
+    def _vanishing(self) -> pa.Array:
+        return pa.array(self._keys_with(Fate.DELETE)[::2], pa.int64())
 
     def _cursors(self, keys: pa.Array, fates: pa.Array, bits: pa.Array) -> pa.Array:
         """Old rows lie up to 29 days below the watermark or on it, changed rows above, on it (ties) or below (late)."""
@@ -282,6 +305,10 @@ class Dataset:
         return self.contracts.holds(self.source, kind, feature) and contract is not None and contract.how != "rejected"
 
 
+def _day(day: dt.date) -> pa.Scalar:
+    return pa.scalar(partitions.days_since_1970(day), pa.int32())
+
+
 def _fates_array(fates: bytes) -> pa.Array:
     return pa.Array.from_buffers(pa.int8(), len(fates), [None, pa.py_buffer(fates)])
 
@@ -293,7 +320,7 @@ def _numbers(keys: pa.Array, fates: pa.Array) -> pa.Array:
 
 
 _OLD, _NEW, _TIE, _LATE = (pa.scalar(i, pa.int8()) for i in range(4))
-_CURSOR = pa.array([0, 1, 2, 3, 1, 1, 1, 2, 3], pa.int8())
+_CURSOR = pa.array([0, 1, 2, 3, 1, 1, 1, 2, 3, 1], pa.int8())
 """By fate: where the row's cursor lies: old, new, on the tie, late."""
-_REVISION = pa.array([0, 1, 1, 1, 1, 2, 1, 1, 1], pa.int64())
+_REVISION = pa.array([0, 1, 1, 1, 1, 2, 1, 1, 1, 3], pa.int64())
 """By fate: the row's revision in S1."""

@@ -279,6 +279,7 @@ _TEXTS = (
     "\x01\x7f",
     "x" * 1000,
     "ß" * 256,
+    "".join(sha256(bytes([i])).hexdigest() for i in range(60)),  # 3,840 characters that no server compresses away
     "<script>alert(1)</script>",
     "'; DROP TABLE x; --",
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .engine import MockEngine
-from .strategy import STRATEGIES, Load, Strategies, Tap
+from .load import Load, Tap
+from .strategy import STRATEGIES, Strategies
 
 __all__ = ["STRATEGIES", "Load", "MockEngine", "Strategies", "Tap"]

@@ -6,7 +6,8 @@ from ...core.model import Case
 from ...core.wire import SUPPORTED, Job, RunFacts, Support
 from ...errors import UsageError
 from .contract import unknown_to
-from .strategy import STRATEGIES, Load, Strategies, Tap
+from .load import Load, Tap
+from .strategy import STRATEGIES, Strategies
 
 
 class MockEngine:

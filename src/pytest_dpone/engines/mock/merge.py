@@ -28,14 +28,14 @@ def merge(old: Content, staged: pa.Table, key: Sequence[str], *, delete: bool) -
 
     Raises `EngineFailed` if a key is staged twice.
     """
-    places = _places(old.rows, staged, key)
-    known = pc.is_valid(places)
-    found = places.filter(known)
-    differs = pc.invert(_same(old.rows.take(found), staged.filter(known)))
-    rewritten = found.filter(differs)
+    at = places(old.rows, staged, key)
+    known = pc.is_valid(at)
+    found = at.filter(known)
+    differs = differing(old.rows, staged, at)
+    rewritten = at.filter(pc.and_(known, differs))
     gone = _missing(old.rows.num_rows, found) if delete else found.slice(0, 0)
     kept = pc.invert(pc.is_in(_counting(old.rows.num_rows), pa.concat_arrays([rewritten, gone])))
-    fresh = staged.filter(pc.or_(pc.invert(known), _spread(known, differs)))
+    fresh = staged.filter(differs)
     content = appended(Content(old.rows.filter(kept), old.commits.filter(kept), old.last, old.state), fresh)
     updated = len(rewritten)
     return Merged(
@@ -55,7 +55,14 @@ def appended(old: Content, fresh: pa.Table) -> Content:
     return Content(rows, pa.chunked_array([*old.commits.chunks, written], pa.int64()), number, old.state)
 
 
-def _places(table: pa.Table, staged: pa.Table, key: Sequence[str]) -> pa.Array:
+def differing(table: pa.Table, staged: pa.Table, at: pa.Array) -> pa.Array:
+    """For each staged row: it is not in `table`, or not with these values. `at` are the `places` of the rows."""
+    known = pc.is_valid(at)
+    differs = pc.invert(_same(table.take(at.filter(known)), staged.filter(known)))
+    return pc.replace_with_mask(pc.invert(known), known, differs)
+
+
+def places(table: pa.Table, staged: pa.Table, key: Sequence[str]) -> pa.Array:
     """For each staged row the place of its key in `table`, or NULL."""
     names = [f"k{number}" for number in range(len(key))]
     wanted = _keys(staged, key, names).append_column("staged", _counting(staged.num_rows))
@@ -101,11 +108,6 @@ def _plain(values: pa.Array) -> pa.Array:
 def _missing(count: int, found: pa.Array) -> pa.Array:
     places = _counting(count)
     return places.filter(pc.invert(pc.is_in(places, found)))
-
-
-def _spread(known: pa.Array, differs: pa.Array) -> pa.Array:
-    """`differs`, which has an element for each true one of `known`, as long as `known`; false elsewhere."""
-    return pc.replace_with_mask(known, known, differs)
 
 
 def _counting(count: int) -> pa.Array:

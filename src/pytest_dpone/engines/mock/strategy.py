@@ -2,82 +2,25 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import TypeAlias
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ...core.model import Strategy
-from ...core.wire import Job, RunFacts
-from ...errors import EngineFailed
-from .contract import obeyed
+from ...core.wire import RunFacts
+from .history import scd2
+from .load import Load
 from .merge import Merged, appended, merge
-from .state import State
-from .tables import Content, TableFile
-
-Tap: TypeAlias = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
-"""Sees, and may change, the batches between source and sink."""
+from .rewrites import backfill, partition_replace
+from .rewrites import replace as replace_window
+from .tables import Content
 
 _SWAP = 0.05
 """Seconds between the staging of a table and its swap: a reader that polls must get a look in."""
-
-
-class Load:
-    """One job: where its rows are, and where they go."""
-
-    def __init__(self, job: Job, tap: Tap | None) -> None:
-        self.job = job
-        self.source = TableFile(job.source, state=job.state_table)
-        self.sink = TableFile(job.sink, state=job.state_table)
-        self._tap = tap
-
-    def extract(self, since: State | None = None) -> pa.Table:
-        """The source's rows, or those that `since` reaches; the only place where rows are read."""
-        content = self.source.content()
-        if content is None:
-            raise EngineFailed(f"there is no table {self.job.source.table!r} to read", hint="create the source first")
-        rows = content.rows if since is None else since.reached(content.rows)
-        batches = iter(rows.to_batches(max_chunksize=self.job.batch_rows))
-        taken = self._tap(batches) if self._tap is not None else batches
-        return pa.Table.from_batches(taken, rows.schema)
-
-    def obeyed(self, rows: pa.Table) -> pa.Table:
-        """`rows` as the sink's family has them; raises `ValueRejected` for a value that it refuses."""
-        return obeyed(rows, self.sink.family)
-
-    def target(self, schema: pa.Schema) -> Content:
-        """What the sink holds now. Raises `EngineFailed` if it has other columns than `schema`."""
-        content = self.sink.content()
-        if content is None:
-            return Content.empty(schema)
-        if not content.rows.schema.equals(schema):
-            raise EngineFailed(
-                f"the sink's columns are not those of the source: {content.rows.schema.names}",
-                hint="load into another table",
-            )
-        return content
-
-    def state(self) -> State:
-        """The state to go on from; raises `EngineFailed` if it is of another load, or gone while rows are there."""
-        fresh = State(str(self.job.strategy), self.job.cursor)
-        content = self.sink.content()
-        if content is None:
-            return fresh
-        if not content.state:
-            if content.rows.num_rows:
-                raise EngineFailed("the sink holds rows and no state", hint="remove the table to load anew")
-            return fresh
-        state = State.from_text(content.state)
-        if (state.strategy, state.cursor) != (fresh.strategy, fresh.cursor):
-            raise EngineFailed(f"the state is of {state.strategy}", hint="load with the same strategy and cursor")
-        return state
-
-    def put(self, content: Content, *, pause: float = 0.0) -> None:
-        """Rows and state take the place of what the sink holds, at once, after `pause` seconds."""
-        self.sink.put(content, batch_rows=self.job.batch_rows, before=lambda: time.sleep(pause))
 
 
 def full_refresh(load: Load) -> RunFacts:
@@ -132,6 +75,25 @@ def merged(load: Load, rows: pa.Table, *, after: str, delete: bool) -> RunFacts:
     )
 
 
+def xmin(load: Load) -> RunFacts:
+    """The rows that commits after the last run have written, by key; to reconcile, as `incremental_merge`."""
+    before = load.state()
+    source = load.content()
+    known = int(before.watermark or 0)
+    whole = load.job.mode == "reconcile"
+    fresh = source.rows if whole else source.rows.filter(pc.greater(source.commits, known))
+    after = replace(before, watermark=str(source.last)).to_text()
+    return merged(load, load.tapped(fresh), after=after, delete=whole)
+
+
+def cdc(load: Load) -> RunFacts:
+    """Files have no log: what it would tell is the difference between the sink and what the source holds."""
+    before = load.state()
+    source = load.content()
+    after = replace(before, watermark=str(source.last)).to_text()
+    return merged(load, load.tapped(source.rows), after=after, delete=True)
+
+
 Strategies: TypeAlias = Mapping[Strategy, Callable[[Load], RunFacts]]
 
 STRATEGIES: Strategies = MappingProxyType(
@@ -139,6 +101,12 @@ STRATEGIES: Strategies = MappingProxyType(
         Strategy.FULL_REFRESH: full_refresh,
         Strategy.INCREMENTAL_APPEND: incremental_append,
         Strategy.INCREMENTAL_MERGE: incremental_merge,
+        Strategy.REPLACE: replace_window,
+        Strategy.PARTITION_REPLACE: partition_replace,
         Strategy.SNAPSHOT_DIFF: snapshot_diff,
+        Strategy.SCD2: scd2,
+        Strategy.BACKFILL: backfill,
+        Strategy.XMIN: xmin,
+        Strategy.CDC: cdc,
     }
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .engine import NativeEngine
-from .ports import Counts, Seams, Sink, Source
+from .ports import Counts, Extract, Seams, Sink, Source
 from .state import State
 
-__all__ = ["Counts", "NativeEngine", "Seams", "Sink", "Source", "State"]
+__all__ = ["Counts", "Extract", "NativeEngine", "Seams", "Sink", "Source", "State"]

@@ -8,6 +8,7 @@ from typing import TypeAlias
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ...core.wire import Window
 from ...errors import EngineFailed, ValueRejected
 
 Batches: TypeAlias = Iterator[pa.RecordBatch]
@@ -119,6 +120,22 @@ def grouped(batches: Batches, *, rows: int, size: int) -> Iterator[pa.Table]:
             waiting, count, held = [], 0, 0
     if waiting:
         yield pa.Table.from_batches(waiting)
+
+
+def within(batch: pa.RecordBatch, days: tuple[Window, ...] | None, column: str) -> pa.RecordBatch:
+    """The rows of `batch` whose `column`, of dates, lies in one of `days`; all rows if there are none."""
+    if days is None:
+        return batch
+    return batch.filter(inside(batch.column(column), days))
+
+
+def inside(values: pa.Array, days: tuple[Window, ...]) -> pa.Array:
+    """Per date: it lies in one of `days`. NULL lies in none."""
+    found = pa.repeat(pa.scalar(False), len(values))
+    for window in days:
+        hit = pc.and_(pc.greater_equal(values, pa.scalar(window.start)), pc.less(values, pa.scalar(window.stop)))
+        found = pc.or_(found, pc.fill_null(hit, False))
+    return found
 
 
 def check_range(array: pa.Array, name: str, *, low: int, high: int, says: str) -> None:

@@ -14,10 +14,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...core.wire import Endpoint, Job
+from ...core.wire import Endpoint, Job, Window
 from ...errors import EngineFailed, require
 from .address import Address, place, told
 from .arrow import Batches, check_range, conform, is_json, is_uuid, sliced, stored
+from .ports import Extract
 from .ties import cursor_value
 
 _READ: Mapping[str, pa.DataType] = MappingProxyType(
@@ -149,12 +150,12 @@ class ClickHouseSource:
             self._opened = opened.pop_all()
         self.schema = pa.schema([pa.field(c.name, c.kind, nullable=c.nullable) for c in self._columns])
 
-    def read(self, since: str | None) -> Batches:
+    def read(self, extract: Extract) -> Batches:
         """See `Source.read`."""
         settings = {**_SETTINGS, "max_block_size": self._job.batch_rows}
         with (
             told(self._endpoint, "reading the source"),
-            self._client.raw_stream(self._query(since), settings=settings, fmt="ArrowStream") as body,
+            self._client.raw_stream(self._query(extract), settings=settings, fmt="ArrowStream") as body,
         ):
             reader = pa.ipc.open_stream(body)
             yield from sliced((conform(b, self.schema) for b in reader), rows=self._job.batch_rows)
@@ -176,11 +177,14 @@ class ClickHouseSource:
         found = self._client.query(columns_query(self._endpoint.namespace, self._endpoint.table)).result_rows
         return [_column(name, native) for name, native in found]
 
-    def _query(self, since: str | None) -> str:
+    def _query(self, extract: Extract) -> str:
         query = f"SELECT {', '.join(c.expression for c in self._columns)} FROM {self._table}{self._final}"
-        if since is None:
-            return query
-        return f"{query} WHERE {ident(self._job.cursor)} >= {self._watermark(since)}"
+        terms = []
+        if extract.since is not None:
+            terms.append(f"{ident(self._job.cursor)} >= {self._watermark(extract.since)}")
+        if extract.days is not None:
+            terms.append(days_condition(self._job.partition, extract.days))
+        return f"{query} WHERE {' AND '.join(terms)}" if terms else query
 
     def _watermark(self, since: str) -> str:
         kind = self.schema.field(self._job.cursor).type
@@ -188,6 +192,13 @@ class ClickHouseSource:
         if pa.types.is_timestamp(kind):
             return f"toDateTime64({literal(since.removesuffix('Z'))}, 6, 'UTC')"
         return f"CAST({literal(since)} AS {column_type(kind, nullable=False)})"
+
+
+def days_condition(column: str, days: tuple[Window, ...]) -> str:
+    """A condition: `column` lies in one of `days`. False for no day."""
+    name = ident(column)
+    terms = [f"({name} >= toDate32('{day.start}') AND {name} < toDate32('{day.stop}'))" for day in days]
+    return f"({' OR '.join(terms)})" if terms else "false"
 
 
 def columns_query(database: str, table: str) -> str:

@@ -12,11 +12,11 @@ from types import MappingProxyType
 import pyarrow as pa
 
 from ...core.model import Strategy
-from ...core.wire import Job
+from ...core.wire import HistoryColumns, Job, Window
 from ...errors import EngineFailed
 from .address import place, told
 from .arrow import Batches, convert, grouped
-from .clickhouse import column_type, columns_query, connect, for_server, ident, literal
+from .clickhouse import column_type, columns_query, connect, days_condition, for_server, ident, literal
 from .clickhouse_state import Pending, StateTable
 from .ports import Counts
 from .state import State
@@ -24,10 +24,25 @@ from .stream import Guarded
 
 _INSERT_ROWS = 1 << 18
 _INSERT_BYTES = 32 << 20
-_INSERT: Mapping[str, object] = MappingProxyType({"input_format_null_as_default": 0, "async_insert": 0})
+_INSERT: Mapping[str, object] = MappingProxyType(
+    {"input_format_null_as_default": 0, "async_insert": 0, "max_partitions_per_insert_block": 0}
+)
 # sorted by key on both sides, so that a join of whole tables needs no memory for a hash table
 _JOIN: Mapping[str, object] = MappingProxyType({"join_algorithm": "full_sorting_merge", "join_use_nulls": 0})
 _DELETE: Mapping[str, object] = MappingProxyType({"lightweight_deletes_sync": 2, "mutations_sync": 2})
+
+_KEYED = frozenset((Strategy.INCREMENTAL_MERGE, Strategy.SNAPSHOT_DIFF, Strategy.SCD2, Strategy.XMIN, Strategy.CDC))
+_CUT = frozenset((Strategy.REPLACE, Strategy.PARTITION_REPLACE, Strategy.BACKFILL))
+"""Strategies whose tables have a partition per day, which can be replaced as a whole."""
+_NAMES = HistoryColumns()
+_HISTORY = {
+    _NAMES.valid_from: "DateTime64(6, 'UTC')",
+    _NAMES.valid_to: "Nullable(DateTime64(6, 'UTC'))",
+    _NAMES.is_current or "": "Bool",
+    _NAMES.row_hash or "": "String",
+}
+_FROM, _TO, _CURRENT, _HASH = map(ident, _HISTORY)
+_FIRST = "toDateTime64('1970-01-01 00:00:00', 6, 'UTC')"
 
 
 class ClickHouseSink:
@@ -43,6 +58,7 @@ class ClickHouseSink:
         self._endpoint = job.sink
         digest = hashlib.sha256(job.sink.table.encode()).hexdigest()[:24]
         self._stage_name, self._delta_name = f"dpone_stage_{digest}", f"dpone_delta_{digest}"
+        self._gone_name = f"dpone_gone_{digest}"
         self._schema = pa.schema([])
         self._exists = False
         self._staged = 0
@@ -60,6 +76,8 @@ class ClickHouseSink:
             found = self._columns(self._job.sink.table)
             engine = self._engine_of(self._job.sink.table)
         wanted = [(f.name, column_type(f.type, nullable=f.nullable)) for f in self._schema]
+        if self._job.strategy is Strategy.SCD2:
+            wanted += _HISTORY.items()
         self._exists = engine is not None
         if engine is not None and (found, engine) != (wanted, self._engine):
             raise EngineFailed(
@@ -87,7 +105,7 @@ class ClickHouseSink:
         with guarded.kept(), told(self._endpoint, "staging"):
             self._create(self._stage_name, "MergeTree")  # one that folds nothing, so that double keys are seen
             for table in grouped(iter(guarded), rows=_INSERT_ROWS, size=_INSERT_BYTES):
-                self._insert(table)
+                self._insert(table, self._stage_name)
             self._staged = self._count(self._stage_name)
         if self._staged != guarded.rows:
             raise EngineFailed(
@@ -100,6 +118,7 @@ class ClickHouseSink:
         """See `Sink.replace`."""
         target, stage = self._table(self._job.sink.table), self._table(self._stage_name)
         with told(self._endpoint, "swapping"):
+            self._moment("committing")
             self._client.command(
                 f"EXCHANGE TABLES {stage} AND {target}" if self._exists else f"RENAME TABLE {stage} TO {target}"
             )
@@ -112,16 +131,40 @@ class ClickHouseSink:
             self._publish(self._stage_name, self._staged, state)
             self._drop_staging()
 
-    def merge(self, state: State | None, *, delete: bool) -> Counts:
+    def merge(self, state: State | None, *, delete: bool, gone: pa.Table | None = None) -> Counts:
         """See `Sink.merge`."""
         with told(self._endpoint, "merging"):
             self._refuse_double_keys()
             if self._exists and self.has_rows():
-                counts = self._merged(state, delete=delete)
+                counts = self._merged(state, delete=delete, gone=gone)
             else:
                 self._create_target()
                 self._publish(self._stage_name, self._staged, state)
                 counts = Counts(inserted=self._staged, updated=0, deleted=0, unchanged=0)
+            self._drop_staging()
+        return counts
+
+    def rewrite(self, days: tuple[Window, ...] | None, state: State | None) -> None:
+        """See `Sink.rewrite`. Each day is replaced in one step; a kill between two is mended by the next run."""
+        if not self._exists or days is None:
+            self.replace()
+        else:
+            with told(self._endpoint, "rewriting"):
+                self._replace_partitions(days)
+                self._moment("committing")
+                self._drop_staging()
+        self._exists = True
+        if state is not None:
+            with told(self._endpoint, "committing the state"):
+                self._states.write(state.to_text())
+
+    def history(self) -> Counts:
+        """See `Sink.history`. Closed and opened versions become visible in one step."""
+        with told(self._endpoint, "writing the history"):
+            self._refuse_double_keys()
+            if not self._exists:
+                self._create(self._job.sink.table, self._engine, history=True)
+            counts = self._versions()
             self._drop_staging()
         return counts
 
@@ -137,8 +180,7 @@ class ClickHouseSink:
 
     @property
     def _engine(self) -> str:
-        keyed = (Strategy.INCREMENTAL_MERGE, Strategy.SNAPSHOT_DIFF)
-        return "ReplacingMergeTree" if self._job.strategy in keyed else "MergeTree"
+        return "ReplacingMergeTree" if self._job.strategy in _KEYED else "MergeTree"
 
     @property
     def _keys(self) -> str:
@@ -173,11 +215,54 @@ class ClickHouseSink:
                 self._moment("pending")
             target = self._table(self._job.sink.table)
             self._client.command(f"ALTER TABLE {self._table(name)} MOVE PARTITION tuple() TO TABLE {target}")
-            self._moment("moved")
+            self._moment("committing")
         if state is not None and (rows or text != committed):
             self._states.write(text)
 
-    def _merged(self, state: State | None, *, delete: bool) -> Counts:
+    def _replace_partitions(self, days: tuple[Window, ...]) -> None:
+        """Put the staged partitions in the place of the table's; those of `days` that are not staged go."""
+        target, stage = self._table(self._job.sink.table), self._table(self._stage_name)
+        staged = self._partitions(self._stage_name, days)
+        for partition in sorted(staged):
+            self._client.command(f"ALTER TABLE {target} REPLACE PARTITION ID {literal(partition)} FROM {stage}")
+        for partition in sorted(self._partitions(self._job.sink.table, days) - staged):
+            self._client.command(f"ALTER TABLE {target} DROP PARTITION ID {literal(partition)}")
+
+    def _partitions(self, name: str, days: tuple[Window, ...]) -> set[str]:
+        condition = days_condition(self._job.partition, days)
+        found = self._client.query(f"SELECT DISTINCT _partition_id FROM {self._table(name)} WHERE {condition}")
+        return {str(row[0]) for row in found.result_rows}
+
+    def _versions(self) -> Counts:
+        """Close and open versions at one instant, later than any in the table even if the clock went back."""
+        target, stage, delta = map(self._table, (self._job.sink.table, self._stage_name, self._delta_name))
+        self._create(self._delta_name, "MergeTree", history=True)
+        later = f"addMicroseconds(greatest(max({_FROM}), ifNull(max({_TO}), {_FIRST})), 1)"
+        query = f"SELECT toString(greatest(now64(6, 'UTC'), {later})) FROM {target} FINAL"
+        moment = self._client.query(query).result_rows[0][0]
+        now = f"toDateTime64({literal(moment)}, 6, 'UTC')"
+        names = ", ".join(ident(f.name) for f in self._schema)
+        known = f"{target} FINAL WHERE {_CURRENT}"
+        before = self._number(f"SELECT count() FROM {known}")
+        image = f"lower(hex(SHA256(formatRowNoNewline('TSV', {names}))))"
+        self._client.command(
+            f"INSERT INTO {delta} ({names}, {_FROM}, {_TO}, {_CURRENT}, {_HASH})"
+            f" SELECT {names}, {now}, NULL, true, {image} FROM ({self._differing(f'FINAL WHERE {_CURRENT} AND')})",
+            settings=_JOIN,
+        )
+        opened = self._count(self._delta_name)
+        lost = f"{self._keys} NOT IN (SELECT {self._keys} FROM {stage})"
+        gone = self._number(f"SELECT count() FROM {known} AND {lost}")
+        changed = self._number(f"SELECT count() FROM {known} AND {self._keys} IN (SELECT {self._keys} FROM {delta})")
+        self._client.command(
+            f"INSERT INTO {delta} ({names}, {_FROM}, {_TO}, {_CURRENT}, {_HASH})"
+            f" SELECT {names}, {_FROM}, {now}, false, {_HASH} FROM {known}"
+            f" AND ({lost} OR {self._keys} IN (SELECT {self._keys} FROM {delta}))"
+        )
+        self._publish(self._delta_name, opened + changed + gone, None)
+        return Counts(opened - changed, changed, gone, unchanged=before - changed - gone)
+
+    def _merged(self, state: State | None, *, delete: bool, gone: pa.Table | None) -> Counts:
         target, stage = self._table(self._job.sink.table), self._table(self._stage_name)
         self._create(self._delta_name, "MergeTree")
         names = ", ".join(ident(f.name) for f in self._schema)
@@ -186,15 +271,32 @@ class ClickHouseSink:
         changed = self._count(self._delta_name)
         known = f"{self._keys} IN (SELECT {self._keys} FROM {delta})"
         updated = self._number(f"SELECT count() FROM {target} FINAL WHERE {known}") if changed else 0
-        gone = f"{self._keys} NOT IN (SELECT {self._keys} FROM {stage})"
-        deleted = self._number(f"SELECT count() FROM {target} FINAL WHERE {gone}") if delete else 0
-        if deleted:
-            self._client.command(f"DELETE FROM {target} WHERE {gone}", settings=_DELETE)
+        deleted = self._delete(f"{self._keys} NOT IN (SELECT {self._keys} FROM {stage})") if delete else 0
+        deleted += self._remove(gone) if gone is not None and gone.num_rows else 0
         self._publish(self._delta_name, changed, state)
         return Counts(changed - updated, updated, deleted, unchanged=self._staged - changed)
 
-    def _differing(self) -> str:
-        """A query for the staged rows that the table does not hold exactly so.
+    def _delete(self, condition: str) -> int:
+        """Delete the rows that meet `condition`; returns their number."""
+        target = self._table(self._job.sink.table)
+        deleted = self._number(f"SELECT count() FROM {target} FINAL WHERE {condition}")
+        if deleted:
+            self._client.command(f"DELETE FROM {target} WHERE {condition}", settings=_DELETE)
+        return deleted
+
+    def _remove(self, gone: pa.Table) -> int:
+        """Delete the rows with these keys, sent as a table of their own: they may be many."""
+        sent = self._table(self._gone_name)
+        kinds = {f.name: column_type(f.type, nullable=False) for f in self._schema}
+        columns = ", ".join(f"{ident(name)} {kinds[name]}" for name in self._job.key)
+        self._client.command(f"CREATE TABLE {sent} ({columns}) ENGINE = MergeTree ORDER BY {self._keys}")
+        self._insert(gone, self._gone_name)
+        deleted = self._delete(f"{self._keys} IN (SELECT {self._keys} FROM {sent})")
+        self._client.command(f"DROP TABLE {sent} SYNC")
+        return deleted
+
+    def _differing(self, rows: str = "FINAL WHERE") -> str:
+        """A query for the staged rows that the table's `rows` do not hold exactly so.
 
         Columns are renamed by position, so no name of a column can meet a name of ours.
         """
@@ -205,9 +307,10 @@ class ClickHouseSink:
         on = " AND ".join(f"s{places[name]} = t{places[name]}" for name in self._job.key)
         differs = [_differs(f, i) for i, f in enumerate(self._schema) if f.name not in self._job.key]
         return (
-            f"SELECT {', '.join(f's{i}' for i in range(len(self._schema)))} FROM (SELECT {ours} FROM {stage}) AS s"
-            f" LEFT JOIN (SELECT {theirs}, 1 AS found FROM {target} FINAL"
-            f" WHERE {self._keys} IN (SELECT {self._keys} FROM {stage})) AS t ON {on}"
+            f"SELECT {', '.join(f's{i} AS {ident(f.name)}' for i, f in enumerate(self._schema))}"
+            f" FROM (SELECT {ours} FROM {stage}) AS s"
+            f" LEFT JOIN (SELECT {theirs}, 1 AS found FROM {target} {rows}"
+            f" {self._keys} IN (SELECT {self._keys} FROM {stage})) AS t ON {on}"
             f" WHERE {' OR '.join(['found = 0', *differs])}"
         )
 
@@ -220,25 +323,29 @@ class ClickHouseSink:
                 hint=f"{', '.join(self._job.key)} must be unique in the source for {self._job.strategy}",
             )
 
-    def _insert(self, table: pa.Table) -> None:
+    def _insert(self, table: pa.Table, name: str) -> None:
         body = pa.BufferOutputStream()
         with pa.ipc.new_stream(body, table.schema) as writer:
             writer.write_table(table.combine_chunks())
         names = [ident(name) for name in table.column_names]
         block = body.getvalue().to_pybytes()
-        self._client.raw_insert(self._table(self._stage_name), names, block, dict(_INSERT), "ArrowStream")
+        self._client.raw_insert(self._table(name), names, block, dict(_INSERT), "ArrowStream")
 
-    def _create(self, name: str, engine: str) -> None:
+    def _create(self, name: str, engine: str, *, history: bool = False) -> None:
         columns = ", ".join(f"{ident(f.name)} {column_type(f.type, nullable=f.nullable)}" for f in self._schema)
         order = self._keys if self._job.key else "tuple()"
-        self._client.command(f"CREATE TABLE {self._table(name)} ({columns}) ENGINE = {engine} ORDER BY {order}")
+        if history:
+            columns = f"{columns}, {', '.join(f'{ident(n)} {native}' for n, native in _HISTORY.items())}"
+            order = f"({self._keys[1:-1]}, {_FROM})"
+        cut = f" PARTITION BY {ident(self._job.partition)}" if self._job.strategy in _CUT else ""
+        self._client.command(f"CREATE TABLE {self._table(name)} ({columns}) ENGINE = {engine}{cut} ORDER BY {order}")
 
     def _create_target(self) -> None:
         if not self._exists:
             self._create(self._job.sink.table, self._engine)
 
     def _drop_staging(self) -> None:
-        for name in (self._stage_name, self._delta_name):
+        for name in (self._stage_name, self._delta_name, self._gone_name):
             self._client.command(f"DROP TABLE IF EXISTS {self._table(name)} SYNC")
 
     def _engine_of(self, table: str) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from ...core.model import Case, Strategy
@@ -31,12 +31,22 @@ class _Family:
 
 
 _ALL = frozenset(STRATEGIES)
-_APPENDING = frozenset((Strategy.FULL_REFRESH, Strategy.INCREMENTAL_APPEND))
+_WHOLE_OBJECTS = frozenset(
+    (
+        Strategy.FULL_REFRESH,
+        Strategy.INCREMENTAL_APPEND,
+        Strategy.REPLACE,
+        Strategy.PARTITION_REPLACE,
+        Strategy.BACKFILL,
+    )
+)
+_LOCKING = frozenset(("postgres",))
+"""Sinks on which a run takes a lock, so that a second one of the same table waits."""
 _FAMILIES: Mapping[str, _Family] = MappingProxyType(
     {
-        "postgres": _Family(PostgresSource, lambda job, _: PostgresSink(job), _ALL),
+        "postgres": _Family(PostgresSource, PostgresSink, _ALL),
         "clickhouse": _Family(ClickHouseSource, ClickHouseSink, _ALL),
-        "minio": _Family(MinioSource, lambda job, _: MinioSink(job), _APPENDING),
+        "minio": _Family(MinioSource, MinioSink, _WHOLE_OBJECTS),
     }
 )
 
@@ -52,6 +62,10 @@ class NativeEngine:
     def __init__(self, seams: Seams | None = None) -> None:
         self._seams = seams or Seams()
 
+    def watched(self, moment: Callable[[str], None]) -> NativeEngine:
+        """The same engine, which calls `moment` as a run gets on; see `Seams`."""
+        return NativeEngine(replace(self._seams, moment=moment))
+
     def supports(self, case: Case) -> Support:
         """Supported where both families and the sink's strategy are here; else `not implemented yet`."""
         for side, family in (("source", case.source), ("sink", case.sink)):
@@ -60,7 +74,7 @@ class NativeEngine:
         if case.strategy not in _FAMILIES[case.sink].strategies:
             reason = f"the native engine has no {case.strategy} into {case.sink}"
             return Support(status="not implemented yet", reason=reason)
-        return SUPPORTED
+        return SUPPORTED.model_copy(update={"keeps_apart": case.sink in _LOCKING})
 
     def run(self, job: Job) -> RunFacts:
         """Move what the job says. Raises `EngineFailed`, `ValueRejected`, `UsageError` or `MissingExtra`."""

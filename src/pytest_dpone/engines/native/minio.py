@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 from ...core.wire import Endpoint, Job
 from ...errors import EngineFailed
 from .address import Address, place, told
-from .arrow import Batches, conform, sliced, travel_type
+from .arrow import Batches, conform, sliced, travel_type, within
+from .ports import Extract
 from .ties import cursor_value
 
 MANIFEST = "_manifest.json"
@@ -136,12 +137,14 @@ class MinioSource:
             self._stored = self._bucket.schema(self._objects[0])
         self.schema = pa.schema([_travel(column) for column in self._stored])
 
-    def read(self, since: str | None) -> Batches:
+    def read(self, extract: Extract) -> Batches:
         """See `Source.read`."""
+        since = extract.since
         floor = None if since is None else cursor_value(since, self.schema.field(self._job.cursor).type)
         with told(self._endpoint, "reading the source"):
             for name in self._objects:
-                yield from sliced(self._scanned(name, floor), rows=self._job.batch_rows)
+                found = (within(batch, extract.days, self._job.partition) for batch in self._scanned(name, floor))
+                yield from sliced(found, rows=self._job.batch_rows)
 
     def close(self) -> None:
         """Nothing to give back."""

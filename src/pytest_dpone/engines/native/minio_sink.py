@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import chain
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ...core.model import Strategy
-from ...core.wire import Job
+from ...core.wire import Job, Window
 from ...errors import EngineFailed, UsageError, ValueRejected
 from .address import place, told
-from .arrow import Batches, grouped
+from .arrow import Batches, grouped, inside
 from .minio import Bucket, Manifest
 from .ports import Counts
 from .state import State
@@ -33,8 +35,9 @@ class MinioSink:
     the manifest, so data and state are committed by one put.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, moment: Callable[[str], None]) -> None:
         self._job = job
+        self._moment = moment
         self._endpoint = job.sink
         self._schema = pa.schema([])
         self._old: Manifest | None = None
@@ -78,9 +81,14 @@ class MinioSink:
             # an empty first load still makes a table, of one object without rows
             if first is None and self._must_write:
                 first = self._schema.empty_table()
-            while first is not None:
-                first = self._write(first, tables)
+            if first is not None:
+                self._write_all(chain([first], tables))
         return guarded.rows
+
+    def _write_all(self, tables: Iterator[pa.Table]) -> None:
+        first = next(tables, None)
+        while first is not None:
+            first = self._write(first, tables)
 
     def replace(self) -> None:
         """See `Sink.replace`."""
@@ -97,9 +105,36 @@ class MinioSink:
             if self._new or text != old.state:
                 self._publish({name: old.rows.get(name, 0) for name in old.objects}, text)
 
-    def merge(self, state: State | None, *, delete: bool) -> Counts:  # noqa: ARG002
+    def merge(self, state: State | None, *, delete: bool, gone: pa.Table | None = None) -> Counts:  # noqa: ARG002
         """Not possible: Parquet objects can't be updated in place."""
-        raise UsageError("minio can't merge: Parquet objects can't be updated in place", hint="choose another strategy")
+        raise _in_place()
+
+    def history(self) -> Counts:
+        """Not possible: Parquet objects can't be updated in place."""
+        raise _in_place()
+
+    def rewrite(self, days: tuple[Window, ...] | None, state: State | None) -> None:
+        """See `Sink.rewrite`. An object with rows of `days` is written anew without them."""
+        old = self._old or Manifest()
+        with told(self._endpoint, "rewriting"):
+            kept = {} if days is None else {n: old.rows.get(n, 0) for n in old.objects if not self._trimmed(n, days)}
+            self._publish(kept, state.to_text() if state else "")
+            for name in old.objects:
+                if name not in kept:
+                    self._bucket.delete(name)
+            self._old = self._bucket.manifest()
+
+    def _trimmed(self, name: str, days: tuple[Window, ...]) -> bool:
+        """Write the rows of the object `name` that are not of `days` into new objects; False if that is all of them."""
+        import pyarrow.parquet as pq
+
+        with pq.ParquetFile(self._bucket.path(name), filesystem=self._bucket.files) as file:
+            column = [self._job.partition]
+            if not any(pc.any(inside(b.column(0), days)).as_py() for b in file.iter_batches(columns=column)):
+                return False
+            outside = (b.filter(pc.invert(inside(b.column(column[0]), days))) for b in file.iter_batches(_GROUP_ROWS))
+            self._write_all(grouped(outside, rows=_GROUP_ROWS, size=_GROUP_BYTES))
+        return True
 
     def close(self) -> None:
         """See `Sink.close`."""
@@ -110,7 +145,8 @@ class MinioSink:
 
     @property
     def _must_write(self) -> bool:
-        return self._job.strategy is Strategy.FULL_REFRESH or self._old is None or not self._old.objects
+        whole = self._job.strategy is Strategy.REPLACE and self._job.window is None
+        return whole or self._job.strategy is Strategy.FULL_REFRESH or self._old is None or not self._old.objects
 
     @property
     def _generation(self) -> int:
@@ -153,7 +189,12 @@ class MinioSink:
         rows = {**kept, **self._new}
         # From here on they may be the table, even if the answer to the put is lost; what is not, `prepare` removes.
         self._new = {}
+        self._moment("committing")
         self._bucket.put(Manifest(tuple(rows), self._generation, state, rows))
+
+
+def _in_place() -> UsageError:
+    return UsageError("Parquet objects can't be updated in place", hint="choose another strategy for minio")
 
 
 def _valid(batch: pa.RecordBatch) -> pa.RecordBatch:

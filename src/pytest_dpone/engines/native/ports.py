@@ -8,7 +8,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from ...core.wire import Job
+from ...core.wire import Job, Window
 from .arrow import Batches
 from .state import State
 
@@ -23,6 +23,21 @@ class Counts:
     unchanged: int
 
 
+@dataclass(frozen=True, slots=True)
+class Extract:
+    """Which rows of a source are read: those that meet all that is given."""
+
+    since: str | None = None
+    """Rows with cursor ≥ this value, as `ties.cursor_text` writes it."""
+    days: tuple[Window, ...] | None = None
+    """Rows whose partition column lies in one of these windows. A row without a day lies in none."""
+    xid: str | None = None
+    """Rows that a transaction from this one on has written. For Postgres."""
+
+
+ALL = Extract()
+
+
 class Source(Protocol):
     """One table to read, as it was at one moment."""
 
@@ -31,8 +46,8 @@ class Source(Protocol):
         """The columns in travel types (`arrow.travel_type`), in the table's order; nullable as the table says."""
         ...
 
-    def read(self, since: str | None) -> Batches:
-        """All rows, or those with cursor ≥ `since`, in batches of at most the job's size. One use."""
+    def read(self, extract: Extract) -> Batches:
+        """The rows that `extract` asks for, in batches of at most the job's size; again when they have been read."""
         ...
 
     def close(self) -> None:
@@ -41,7 +56,9 @@ class Source(Protocol):
 
 
 class Sink(Protocol):
-    """One table to write. Calls come in this order: prepare, state, stage, then one of replace, append, merge."""
+    """One table to write. Calls come in this order: prepare, state, stage, then what applies it; a backfill stages and
+    rewrites again and again.
+    """
 
     def prepare(self, schema: pa.Schema) -> bool:
         """Remove or finish what a killed run left, and say if the table exists.
@@ -70,11 +87,22 @@ class Sink(Protocol):
         """Add what is staged to the table and commit `state` with it, or after it so that a repeat is safe."""
         ...
 
-    def merge(self, state: State | None, *, delete: bool) -> Counts:
+    def merge(self, state: State | None, *, delete: bool, gone: pa.Table | None = None) -> Counts:
         """Insert and update by key what is staged and differs; with `delete`, remove keys that are not staged.
 
-        Unchanged rows are not rewritten. Then commit `state`, if there is one. Raises `EngineFailed` if a key is
-        staged twice.
+        `gone` are keys (the job's key columns) that are removed, too. Unchanged rows are not rewritten. Then commit
+        `state`, if there is one. Raises `EngineFailed` if a key is staged twice.
+        """
+        ...
+
+    def rewrite(self, days: tuple[Window, ...] | None, state: State | None) -> None:
+        """Rows of `days` (None: all rows) go, and what is staged comes. Then commit `state`, if there is one."""
+        ...
+
+    def history(self) -> Counts:
+        """Close the current versions that are not staged, or staged with other values; open what is staged and new.
+
+        The columns of the interval are `HistoryColumns`. Counts: opened new keys, changed keys, gone keys, the rest.
         """
         ...
 
@@ -88,8 +116,9 @@ class Seams:
     """Places where a run can be watched, or broken on purpose.
 
     `tap` sees and may change the stream between source and sink. `source` and `sink` wrap what was opened.
-    `moment` is called with `staged` and `applied` as they are reached, and by the ClickHouse sink with `pending` (its
-    intent is written) and `moved` (the rows are in the table, the state is not).
+    `moment` is called as a run gets on: `begun` (nothing is staged), `staged`, `committing` (the last step of a sink
+    is next: it shows the rows, or commits the state of rows that are visible already), `applied`; and by the
+    ClickHouse sink with `pending` (its intent is written).
     """
 
     tap: Callable[[Job, Batches], Batches] | None = None

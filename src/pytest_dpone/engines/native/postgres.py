@@ -12,10 +12,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from ...core.wire import Endpoint, Job
+from ...core.wire import Endpoint, Job, Window
 from ...errors import EngineFailed, UsageError, require
 from .address import told
 from .arrow import Batches, check_range, conform, is_json, is_uuid, sliced
+from .ports import Extract
 from .ties import cursor_value
 
 DATE_RANGE = (-2440588, 2145042905)
@@ -112,11 +113,11 @@ class PostgresSource:
             )
             self._opened = opened.pop_all()
 
-    def read(self, since: str | None) -> Batches:
+    def read(self, extract: Extract) -> Batches:
         """See `Source.read`."""
         with told(self._endpoint, "reading the source"):
             self._cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(_BATCH_BYTES)})
-            self._cursor.execute(self._query(since))
+            self._cursor.execute(self._query(extract))
             reader = self._cursor.fetch_record_batch()
             yield from sliced((conform(_finite(b), self.schema) for b in reader), rows=self._job.batch_rows)
 
@@ -129,17 +130,30 @@ class PostgresSource:
         rows: list[tuple[str, str, bool]] = self._cursor.fetchall()
         return rows
 
-    def _query(self, since: str | None) -> str:
+    def _query(self, extract: Extract) -> str:
         wanted = ", ".join(_expression(name, native) for name, native in self._types.items())
         query = f"SELECT {wanted} FROM {self._table}"
-        if since is None:
-            return query
+        terms = []
+        if extract.since is not None:
+            terms.append(self._reached(extract.since))
+        if extract.days is not None:
+            terms.append(days_condition(self._job.partition, extract.days))
+        return f"{query} WHERE {' AND '.join(terms)}" if terms else query
+
+    def _reached(self, since: str) -> str:
         cursor = self._job.cursor
         kind = self.schema.field(cursor).type
         cursor_value(since, kind)
         # text is compared bytewise on this side, so the server must do so too
         collation = ' COLLATE "C"' if pa.types.is_string(kind) else ""
-        return f"{query} WHERE {ident(cursor)}{collation} >= {literal(since)}::{column_type(kind)}"
+        return f"{ident(cursor)}{collation} >= {literal(since)}::{column_type(kind)}"
+
+
+def days_condition(column: str, days: tuple[Window, ...]) -> str:
+    """A condition: `column` lies in one of `days`. False for no day."""
+    name = ident(column)
+    terms = [f"({name} >= '{window.start}'::date AND {name} < '{window.stop}'::date)" for window in days]
+    return f"({' OR '.join(terms)})" if terms else "false"
 
 
 def _travel(name: str, native: str) -> pa.DataType:

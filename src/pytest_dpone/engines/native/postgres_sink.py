@@ -5,22 +5,46 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...core.model import Strategy
-from ...core.wire import Job
+from ...core.wire import HistoryColumns, Job, Window
 from ...errors import EngineFailed, require
 from .address import place, told
 from .arrow import Batches, check_range, convert, is_json, stored
 from .ports import Counts
-from .postgres import DATE_RANGE, TIMESTAMP_RANGE, adbc_connect, column_type, columns_query, driver_type, ident, literal
+from .postgres import (
+    DATE_RANGE,
+    TIMESTAMP_RANGE,
+    adbc_connect,
+    column_type,
+    columns_query,
+    days_condition,
+    driver_type,
+    ident,
+    literal,
+)
 from .state import State
 from .stream import Guarded
+
+_PATIENCE_MS = 60_000
+_LOCK_SEED = 4_217_007
+"""Tells our locks from others on the same names."""
+_NAMES = HistoryColumns()
+_HISTORY = {
+    _NAMES.valid_from: ("timestamp with time zone", " NOT NULL"),
+    _NAMES.valid_to: ("timestamp with time zone", ""),
+    _NAMES.is_current or "": ("boolean", " NOT NULL"),
+    _NAMES.row_hash or "": ("text", " NOT NULL"),
+}
+_FROM, _TO, _CURRENT, _HASH = map(ident, _HISTORY)
+_INTERVAL = ", ".join(f"{ident(name)} {native}{required}" for name, (native, required) in _HISTORY.items())
 
 
 class PostgresSink:
@@ -30,8 +54,9 @@ class PostgresSink:
     the table itself, and unlogged if its rows are copied. The state is a row of the state table, keyed by table.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, moment: Callable[[str], None]) -> None:
         self._job = job
+        self._moment = moment
         self._endpoint = job.sink
         self._space = job.sink.namespace
         self._stage_name = "dpone_stage_" + hashlib.sha256(job.sink.table.encode()).hexdigest()[:24]
@@ -43,6 +68,17 @@ class PostgresSink:
         psycopg: Any = require("psycopg", extra="postgres")
         with told(self._endpoint, "opening the sink"):
             self._connection = psycopg.connect(self._endpoint.url.get_secret_value(), autocommit=True)
+            self._lock()
+
+    def _lock(self) -> None:
+        """Keep a second run away from the table until this connection ends; it waits, for a while."""
+        try:
+            self._run(f"SET lock_timeout = {_PATIENCE_MS}")
+            self._run(f"SELECT pg_advisory_lock(hashtextextended({literal(self._target)}, {_LOCK_SEED}))")
+            self._run("SET lock_timeout = 0")
+        except BaseException:
+            self._connection.close()
+            raise
 
     def prepare(self, schema: pa.Schema) -> bool:
         """See `Sink.prepare`."""
@@ -51,6 +87,8 @@ class PostgresSink:
             self._run(f"DROP TABLE IF EXISTS {self._stage}")
             found = self._columns()
         wanted = [(f.name, column_type(f.type)) for f in self._schema]
+        if self._job.strategy is Strategy.SCD2:
+            wanted += [(name, native) for name, (native, _) in _HISTORY.items()]
         self._exists = found is not None
         if found is not None and found != wanted:
             raise EngineFailed(
@@ -83,13 +121,13 @@ class PostgresSink:
 
     def replace(self) -> None:
         """See `Sink.replace`."""
-        with told(self._endpoint, "swapping"), self._connection.transaction():
+        with told(self._endpoint, "swapping"), self._transaction():
             self._run(f"DROP TABLE IF EXISTS {self._target}")
             self._adopt()
 
     def append(self, state: State) -> None:
         """See `Sink.append`."""
-        with told(self._endpoint, "appending"), self._connection.transaction():
+        with told(self._endpoint, "appending"), self._transaction():
             if self._exists:
                 self._run(f"INSERT INTO {self._target} ({self._names()}) SELECT {self._names()} FROM {self._stage}")
                 self._run(f"DROP TABLE {self._stage}")
@@ -97,22 +135,45 @@ class PostgresSink:
                 self._adopt()
             self._put(state)
 
-    def merge(self, state: State | None, *, delete: bool) -> Counts:
+    def merge(self, state: State | None, *, delete: bool, gone: pa.Table | None = None) -> Counts:
         """See `Sink.merge`."""
         with told(self._endpoint, "merging"):
-            keys = ", ".join(ident(name) for name in self._job.key)
-            self._run(f"ALTER TABLE {self._stage} ADD PRIMARY KEY ({keys})")
-            staged = int(self._value(f"SELECT count(*) FROM {self._stage}"))
-            if self._exists:
-                self._run(f"ANALYZE {self._stage}")
-            with self._connection.transaction():
+            staged = self._keyed()
+            with self._transaction():
                 if self._exists:
+                    removed = self._remove(gone) if gone is not None else 0
                     counts = self._upsert(staged, delete=delete)
+                    counts = replace(counts, deleted=counts.deleted + removed)
                 else:
                     self._adopt()
                     counts = Counts(inserted=staged, updated=0, deleted=0, unchanged=0)
                 if state is not None:
                     self._put(state)
+        return counts
+
+    def rewrite(self, days: tuple[Window, ...] | None, state: State | None) -> None:
+        """See `Sink.rewrite`."""
+        with told(self._endpoint, "rewriting"), self._transaction():
+            if self._exists and days is not None:
+                self._run(f"DELETE FROM {self._target} WHERE {days_condition(self._job.partition, days)}")
+                self._run(f"INSERT INTO {self._target} ({self._names()}) SELECT {self._names()} FROM {self._stage}")
+                self._run(f"DROP TABLE {self._stage}")
+            else:
+                self._run(f"DROP TABLE IF EXISTS {self._target}")
+                self._adopt()
+            if state is not None:
+                self._put(state)
+        self._exists = True
+
+    def history(self) -> Counts:
+        """See `Sink.history`."""
+        with told(self._endpoint, "writing the history"):
+            self._keyed()
+            with self._transaction():
+                if not self._exists:
+                    self._run(f"CREATE TABLE {self._target} ({self._definitions()}, {_INTERVAL})")
+                counts = self._versions()
+                self._run(f"DROP TABLE {self._stage}")
         return counts
 
     def close(self) -> None:
@@ -123,9 +184,64 @@ class PostgresSink:
             self._run(f"DROP TABLE IF EXISTS {self._stage}")
         self._connection.close()
 
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._connection.transaction():
+            yield
+            self._moment("committing")
+
     @property
     def _copies(self) -> bool:
-        return self._exists and self._job.strategy is not Strategy.FULL_REFRESH
+        """If the rows of the staging table are copied, so that it does not become the table itself."""
+        strategy = self._job.strategy
+        whole = strategy is Strategy.FULL_REFRESH or (strategy is Strategy.REPLACE and self._job.window is None)
+        return strategy is Strategy.SCD2 or (self._exists and not whole)
+
+    def _keyed(self) -> int:
+        """Give the staging table its key, which refuses double rows; returns its number of rows."""
+        keys = ", ".join(ident(name) for name in self._job.key)
+        self._run(f"ALTER TABLE {self._stage} ADD PRIMARY KEY ({keys})")
+        if self._copies:
+            self._run(f"ANALYZE {self._stage}")
+        return int(self._value(f"SELECT count(*) FROM {self._stage}"))
+
+    def _versions(self) -> Counts:
+        """Close and open versions at one instant, later than any in the table even if the clock went back."""
+        names = [ident(f.name) for f in self._schema]
+        same_key, same = self._same_key(), f"NOT {_record('t', names)} *<> {_record('s', names)}"
+        moment = self._value(
+            f"SELECT greatest(clock_timestamp(), max({_FROM}) + interval '1 us', max({_TO}) + interval '1 us')::text"
+            f" FROM {self._target}"
+        )
+        now = f"{literal(moment)}::timestamptz"
+        known = int(self._value(f"SELECT count(*) FROM {self._target} WHERE {_CURRENT}"))
+        lost = f"t.{_CURRENT} AND NOT EXISTS (SELECT FROM {self._stage} s WHERE {same_key})"
+        gone = int(self._value(f"SELECT count(*) FROM {self._target} t WHERE {lost}"))
+        closed = self._run(
+            f"UPDATE {self._target} t SET {_TO} = {now}, {_CURRENT} = false WHERE t.{_CURRENT}"
+            f" AND NOT EXISTS (SELECT FROM {self._stage} s WHERE {same_key} AND {same})"
+        )
+        listed = ", ".join(names)
+        opened = self._run(
+            f"INSERT INTO {self._target} ({listed}, {_FROM}, {_TO}, {_CURRENT}, {_HASH})"
+            f" SELECT {listed}, {now}, NULL, true,"
+            f" encode(sha256(convert_to({_record('s', names)}::text, 'UTF8')), 'hex')"
+            f" FROM {self._stage} s WHERE NOT EXISTS (SELECT FROM {self._target} t WHERE {same_key} AND t.{_CURRENT})"
+        )
+        changed = closed - gone
+        return Counts(inserted=opened - changed, updated=changed, deleted=gone, unchanged=known - closed)
+
+    def _same_key(self) -> str:
+        return " AND ".join(f"t.{ident(name)} = s.{ident(name)}" for name in self._job.key)
+
+    def _remove(self, gone: pa.Table) -> int:
+        """Delete the rows with these keys, sent as a table of their own: they may be many."""
+        keys = ", ".join(ident(name) for name in gone.column_names)
+        self._run(f"CREATE TEMP TABLE dpone_gone ON COMMIT DROP AS SELECT {keys} FROM {self._target} WITH NO DATA")
+        with self._connection.cursor().copy(f"COPY dpone_gone ({keys}) FROM STDIN".encode()) as copy:
+            for row in zip(*(column.cast(pa.string()).to_pylist() for column in gone.columns), strict=True):
+                copy.write_row(row)
+        return self._run(f"DELETE FROM {self._target} t USING dpone_gone s WHERE {self._same_key()}")
 
     def _ingest(self, guarded: Guarded) -> None:
         schema = pa.schema([pa.field(f.name, driver_type(f.type)) for f in self._schema])
@@ -136,7 +252,7 @@ class PostgresSink:
 
     def _upsert(self, staged: int, *, delete: bool) -> Counts:
         names = [ident(f.name) for f in self._schema]
-        same_key = " AND ".join(f"t.{ident(name)} = s.{ident(name)}" for name in self._job.key)
+        same_key = self._same_key()
         rest = [name for name in names if name not in {ident(key) for key in self._job.key}]
         updated = inserted = deleted = 0
         if rest:

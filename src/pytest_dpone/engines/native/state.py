@@ -24,12 +24,15 @@ class State:
     cursor: str
     watermark: str | None = None
     hashes: tuple[str, ...] = ()
+    load: str = ""
+    """Of a backfill its id; `watermark` is then the first day that it has not finished."""
 
     def to_text(self) -> str:
         """Canonical JSON: equal states give equal texts. Ends with a digest of the rest."""
         body = {
             "cursor": self.cursor,
             "hashes": sorted(self.hashes),
+            "load": self.load,
             "strategy": self.strategy,
             "version": _VERSION,
             "watermark": self.watermark,
@@ -49,6 +52,7 @@ class State:
                 cursor=_text(body["cursor"]),
                 watermark=None if body["watermark"] is None else _text(body["watermark"]),
                 hashes=tuple(_text(item) for item in cast("list[object]", body["hashes"])),
+                load=_text(body["load"]),
             )
         except (KeyError, TypeError) as error:
             raise _broken(where, f"a part is missing or of the wrong type: {error}") from None

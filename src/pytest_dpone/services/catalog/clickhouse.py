@@ -126,6 +126,28 @@ class ClickHouseCatalog:
             raise
         return Fingerprint(int(rows), int(total or 0))
 
+    def contents(self, namespace: str) -> Mapping[str, int]:
+        """The tables of the database with their rows."""
+        counting = "SELECT count() FROM {}"
+        return {
+            name: int(self._connect().query(counting.format(_quote(namespace, name))).result_rows[0][0])
+            for name in self._objects(namespace)
+        }
+
+    def damage(self, namespace: str, table: str) -> bool:
+        """Cut every text of the table that is in no key to its first half; False if there is none."""
+        found = self._connect().query(
+            "SELECT name FROM system.columns WHERE database = {n:String} AND table = {t:String} AND type = 'String'"
+            " AND NOT (is_in_sorting_key OR is_in_partition_key)",
+            parameters={"n": namespace, "t": table},
+        )
+        names = [_quote(str(name)) for (name,) in found.result_rows]
+        if names:
+            halves = ", ".join(f"{name} = left({name}, intDiv(length({name}), 2))" for name in names)
+            change = f"ALTER TABLE {_quote(namespace, table)} UPDATE {halves} WHERE true"
+            self._connect().command(change, settings={"mutations_sync": 2})
+        return bool(names)
+
     def row_versions(self, namespace: str, table: str, key: str) -> pa.Table | None:  # noqa: ARG002
         """None: ClickHouse does not show when a row was written."""
         return None

@@ -5,7 +5,7 @@ The form of the files is told in docs/architecture.md, "Tables in memory".
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
@@ -76,6 +76,35 @@ class MemoryCatalog:
         for commit in commits:
             self._commit(self._path(namespace, table), schema, commit)
 
+    def hold(self, namespace: str, table: str, schema: TableSchema, commit: Commit) -> Callable[[], None]:
+        """Nobody can look into what is not committed: the commit is applied when it is closed."""
+        return lambda: self.change(namespace, table, schema, [commit])
+
+    def rekey(self, namespace: str, table: str, key: str, keys: Sequence[int], *, offset: int) -> None:
+        """Add `offset` to the key of the rows `keys`, as one commit."""
+        path = self._path(namespace, table)
+        kept = _schema(path)
+        number = _last_commit(kept) + 1
+
+        def changed() -> Iterator[pa.RecordBatch]:
+            for batch in _batches(path):
+                place = batch.schema.get_field_index(key)
+                values, commits = batch.column(place), batch.column(COMMIT)
+                hit = pc.is_in(values, pa.array(keys, values.type))
+                moved = pc.if_else(hit, pc.add(values, offset), values)
+                written = pc.if_else(hit, pa.scalar(number, pa.int64()), commits)
+                fresh = batch.set_column(place, batch.schema.field(place), moved)
+                last = fresh.schema.get_field_index(COMMIT)
+                yield fresh.set_column(last, fresh.schema.field(last), written)
+
+        _replace(path, kept, number, changed())
+
+    def truncate(self, namespace: str, table: str) -> None:
+        """Empty the table, as one commit."""
+        path = self._path(namespace, table)
+        kept = _schema(path)
+        _replace(path, kept, _last_commit(kept) + 1, ())
+
     def columns(self, namespace: str, table: str) -> Mapping[str, str]:
         """Column name → what a table of the family calls such a column, in order; empty if there is no such table."""
         path = self._path(namespace, table)
@@ -109,6 +138,15 @@ class MemoryCatalog:
         except FileNotFoundError:
             return None
         return Fingerprint(rows, total)
+
+    def contents(self, namespace: str) -> Mapping[str, int]:
+        """The files of the namespace with their rows."""
+        paths = sorted(self._space(namespace).glob("*.arrow"))
+        return {unquote(path.stem): sum(batch.num_rows for batch in _batches(path)) for path in paths}
+
+    def damage(self, namespace: str, table: str) -> bool:  # noqa: ARG002
+        """False: no table holds an engine's state."""
+        return False
 
     def row_versions(self, namespace: str, table: str, key: str) -> pa.Table | None:
         """Columns `key` and `version`, sorted by key: the commit that wrote the row; None where no family shows it."""

@@ -116,6 +116,15 @@ class MinioCatalog:
         """Rows and the sum of `column` of the objects of one manifest, or of one listing; None without any."""
         return self._consistently(_prefix(namespace, table), lambda keys: self._sum(keys, column))
 
+    def contents(self, namespace: str) -> Mapping[str, int]:
+        """The objects below the prefix with their bytes."""
+        start = _prefix(namespace)
+        return {key.removeprefix(start): len(self._bucket.get(key) or b"") for key in self._bucket.keys(start)}
+
+    def damage(self, namespace: str, table: str) -> bool:  # noqa: ARG002
+        """False: what an engine keeps beside its objects has no common form."""
+        return False
+
     def row_versions(self, namespace: str, table: str, key: str) -> pa.Table | None:  # noqa: ARG002
         """None: an object does not show when a row was written."""
         return None

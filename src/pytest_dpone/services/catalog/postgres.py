@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -85,6 +86,29 @@ class PostgresCatalog:
                 self._update(quoted(namespace, table), schema, commit.updates)
                 self.load(namespace, table, schema, commit.inserts.to_batches())
 
+    def hold(self, namespace: str, table: str, schema: TableSchema, commit: Commit) -> Callable[[], None]:
+        """Apply `commit` in a transaction of a connection of its own; returns the function that commits it."""
+        other = PostgresCatalog(self._url)
+        with ExitStack() as opened:
+            opened.callback(other.disconnect)
+            opened.enter_context(other._connect().transaction())
+            other.change(namespace, table, schema, [commit])
+            return opened.pop_all().close
+
+    def rekey(self, namespace: str, table: str, key: str, keys: Sequence[int], *, offset: int) -> None:
+        """Add `offset` to the key of the rows `keys`. Raises `DponeError` if one of them is not there."""
+        from psycopg import sql
+
+        target, column = quoted(namespace, table), quoted(key)
+        statement = sql.SQL("UPDATE {} SET {} = {} + %s WHERE {} = ANY(%s)").format(target, column, column, column)
+        found = self._connect().execute(statement, (offset, list(keys))).rowcount
+        if found != len(keys):
+            raise DponeError(f"{len(keys)} keys were to change and {found} are there", hint="report this as a bug")
+
+    def truncate(self, namespace: str, table: str) -> None:
+        """Empty the table by TRUNCATE."""
+        self._execute("TRUNCATE {}", (namespace, table))
+
     def columns(self, namespace: str, table: str) -> Mapping[str, str]:
         """Column name → type as `format_type` spells it, in order; empty if there is no such table or view."""
         rows = self._connect().execute(
@@ -120,6 +144,34 @@ class PostgresCatalog:
             return None
         assert row is not None  # an aggregate without GROUP BY gives one row
         return Fingerprint(int(row[0]), int(row[1]))
+
+    def contents(self, namespace: str) -> Mapping[str, int]:
+        """The tables of the schema with their rows."""
+        found = self._connect().execute(
+            "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE n.nspname = %s AND c.relkind = 'r' ORDER BY 1",
+            (namespace,),
+        )
+        names = [str(name) for (name,) in found.fetchall()]
+        return {name: self._count(namespace, name) for name in names}
+
+    def damage(self, namespace: str, table: str) -> bool:
+        """Cut every text of the table that is not in its primary key to its first half; False if there is none."""
+        found = (
+            self._connect()
+            .execute(
+                """SELECT a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+               JOIN pg_namespace n ON n.oid = c.relnamespace
+               LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
+               WHERE n.nspname = %s AND c.relname = %s AND a.attnum > 0 AND a.atttypid = 'text'::regtype
+                 AND NOT a.attnum = ANY(coalesce(i.indkey::int2[], '{}'))""",
+                (namespace, table),
+            )
+            .fetchall()
+        )
+        for (name,) in found:
+            self._execute("UPDATE {} SET {} = left({}, length({}) / 2)", (namespace, table), (name,), (name,), (name,))
+        return bool(found)
 
     def row_versions(self, namespace: str, table: str, key: str) -> pa.Table | None:
         """Columns `key` and `version` (int64), sorted by key: a row's `xmin`, new whenever the row is written.
@@ -187,6 +239,11 @@ class PostgresCatalog:
             raise
         return connection
 
+    def _count(self, namespace: str, table: str) -> int:
+        row = self._execute("SELECT count(*) FROM {}", (namespace, table)).fetchone()
+        assert row is not None  # an aggregate without GROUP BY gives one row
+        return int(row[0])
+
     def _execute(self, statement: str, *names: tuple[str, ...]) -> psycopg.Cursor:
         """Run `statement` with each {} replaced by a quoted name of one or two parts."""
         from psycopg import sql
@@ -232,7 +289,8 @@ class PostgresCatalog:
         )
         self._copy_in(changes, names, rows.to_batches())
         same = [sql.SQL("t.{0} = c.{0}").format(quoted(k)) for k in schema.key]
-        assign = [sql.SQL("{0} = c.{0}").format(quoted(n)) for n in names if n not in schema.key]
+        kept = {*schema.key, *(field.name for field in schema.fields if field.steady)}
+        assign = [sql.SQL("{0} = c.{0}").format(quoted(n)) for n in names if n not in kept]
         count = connection.execute(
             sql.SQL(statement).format(
                 target=target, changes=changes, same=sql.SQL(" AND ").join(same), assign=sql.SQL(", ").join(assign)

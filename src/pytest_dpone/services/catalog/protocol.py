@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import pyarrow as pa
 
@@ -12,7 +12,7 @@ from ...core.dataset import Commit
 from ...core.kinds import Field, TableSchema
 from ...core.wire import Endpoint
 
-__all__ = ["Catalog", "Commit", "Fingerprint"]
+__all__ = ["Catalog", "Commit", "Fingerprint", "Transactions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,14 @@ class Catalog(Protocol):
         """Rows and the sum of `column`, from one consistent statement; None if there is no such table."""
         ...
 
+    def contents(self, namespace: str) -> Mapping[str, int]:
+        """Whatever lies in the namespace, by name, with its rows (bytes where rows can't be counted)."""
+        ...
+
+    def damage(self, namespace: str, table: str) -> bool:
+        """Spoil every text that is no key in a table, as a bad disk or a hasty hand would; False if there is none."""
+        ...
+
     def row_versions(self, namespace: str, table: str, key: str) -> pa.Table | None:
         """(key, version) of each row, where `version` changes whenever the row is rewritten; None if not observable."""
         ...
@@ -80,4 +88,21 @@ class Catalog(Protocol):
 
     def disconnect(self) -> None:
         """Close the client's connections."""
+        ...
+
+
+@runtime_checkable
+class Transactions(Protocol):
+    """What the catalog of a database can do beside `Catalog`, for the strategies that look into its history."""
+
+    def hold(self, namespace: str, table: str, schema: TableSchema, commit: Commit) -> Callable[[], None]:
+        """Apply `commit` in a transaction that stays open; returns the function that commits it."""
+        ...
+
+    def rekey(self, namespace: str, table: str, key: str, keys: Sequence[int], *, offset: int) -> None:
+        """Add `offset` to the key of the rows `keys`, by UPDATE, in one transaction. Raises if one is not there."""
+        ...
+
+    def truncate(self, namespace: str, table: str) -> None:
+        """Empty the table by TRUNCATE."""
         ...

@@ -1,0 +1,31 @@
+"""Row versions: which rows of the sink an engine has written again."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .act import Act
+from .stage import Stage
+
+
+def versions(stage: Stage) -> pa.Table | None:
+    """(key, version) of each row of the sink; None if a reader can't see that."""
+    return stage.sink.row_versions(stage.sink_space, stage.table, stage.dataset.schema.key[0])
+
+
+def judge_versions(act: Act, stage: Stage, before: pa.Table) -> None:
+    """Rows that did not change were not rewritten: their versions are the same as before."""
+    after = versions(stage)
+    kept = stage.unchanged_versions(before)
+    act.observed["unchanged_observed"] = kept.num_rows
+    if kept.num_rows:
+        written = rewritten(kept, after) if after is not None else None
+        act.check("unchanged_not_rewritten", expected=0, actual=written)
+
+
+def rewritten(before: pa.Table, after: pa.Table) -> int:
+    """Rows of `before` that `after` does not hold with the same version."""
+    joined = before.rename_columns(["key", "old"]).join(after.rename_columns(["key", "new"]), keys="key")
+    same = pc.fill_null(pc.equal(joined.column("old"), joined.column("new")), False)
+    return int(joined.num_rows - (pc.sum(same).as_py() or 0))
