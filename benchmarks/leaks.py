@@ -23,6 +23,7 @@ from typing import Any
 from pytest_dpone.core.wire import ServiceInfo
 from pytest_dpone.services.docker import RUN_LABEL, look
 from pytest_dpone.services.handle import ServiceHandle
+from pytest_dpone.services.life import NOBODY
 from pytest_dpone.services.stack import Stack, StackSettings
 
 NAMES = ("postgres", "clickhouse", "kafka", "minio", "schema_registry")
@@ -51,7 +52,7 @@ class Place:
         self.engine = engine
         self.runs: list[str] = []
         self._segments = segments()
-        self._memory = set(SHARED.iterdir())
+        self._memory = shared_files()
 
     def play(self, provider: str) -> bool:
         """One run; False if it was not green, and then what it said goes to the standard error."""
@@ -79,7 +80,7 @@ class Place:
             "processes": self._processes(),
             "files and directories": self._files(),
             "shared memory (System V), unattached": len(segments() - self._segments),
-            "shared memory (POSIX)": len(set(SHARED.iterdir()) - self._memory),
+            "shared memory (POSIX)": len(shared_files() - self._memory),
             **self._docker(),
             **{what: len(names()) for what, names in self._on_servers().items()},
         }
@@ -154,12 +155,18 @@ def topics(admin: Any) -> list[str]:
 
 
 def segments() -> set[str]:
-    """The System V segments that nobody is attached to."""
+    """The System V segments of our users that nobody is attached to."""
     try:
         lines = Path("/proc/sysvipc/shm").read_text().splitlines()[1:]
     except OSError:
         return set()
-    return {fields[1] for fields in map(str.split, lines) if fields[6] == "0"}
+    ours = {str(os.geteuid()), str(NOBODY)}
+    return {fields[1] for fields in map(str.split, lines) if fields[6] == "0" and fields[7] in ours}
+
+
+def shared_files() -> set[Path]:
+    """The files of our users in shared memory."""
+    return {path for path in SHARED.iterdir() if path.lstat().st_uid in (os.geteuid(), NOBODY)}
 
 
 def docker_engine() -> Any:

@@ -183,6 +183,25 @@ def kill_server(base: Path, name: str) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
+def segment_of(base: Path) -> str:
+    """The System V segment of the run's Postgres, as the kernel lists it."""
+    (file,) = base.glob("pytest-dpone-*/runs/*/postgres/pgdata/postmaster.pid")
+    return file.read_text().splitlines()[6].split()[1]
+
+
+def segments() -> set[str]:
+    return {line.split()[1] for line in Path("/proc/sysvipc/shm").read_text().splitlines()[1:]}
+
+
+def test_a_killed_postgres_leaves_no_shared_memory(own_base: Path) -> None:
+    with Stack.launch(StackSettings(run_id="segment", providers={"postgres": "embedded"})) as stack:
+        stack.ensure(["postgres"])
+        segment = segment_of(own_base)
+        assert segment in segments()
+        kill_server(own_base, "postgres")
+        assert eventually(lambda: segment not in segments())
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_a_service_that_is_killed_in_a_case(tmp_path: Path, own_base: Path, name: str) -> None:
     (tmp_path / "conftest.py").write_text(SLOW_CASES)
