@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import uuid
@@ -20,7 +19,7 @@ import pytest
 from pydantic import SecretStr
 
 from pytest_dpone.errors import ServiceFailed, ServiceUnavailable, UsageError
-from pytest_dpone.services import lease
+from pytest_dpone.services import lease, survey
 from pytest_dpone.services.ask import ask
 from pytest_dpone.services.life import start_ticks
 from pytest_dpone.services.stack import Stack, StackSettings
@@ -80,17 +79,7 @@ class Controller:
 
 
 @pytest.fixture
-def own_base(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A base directory of the test's own, so that a launch elsewhere on the machine does not clean up before us."""
-    with tempfile.TemporaryDirectory(prefix="dpone-", dir="/tmp") as name:
-        Path(name).chmod(0o755)
-        monkeypatch.setenv("TMPDIR", name)
-        monkeypatch.setattr(tempfile, "tempdir", None)
-        yield
-
-
-@pytest.fixture
-def controller(own_base: None) -> Iterator[Controller]:
+def controller(own_base: Path) -> Iterator[Controller]:
     controller = Controller("postgres", "minio")
     yield controller
     controller.end()
@@ -390,3 +379,11 @@ def test_a_start_that_fails_says_why_and_leaves_nothing(tmp_path: Path, monkeypa
         assert owner is not None
         assert eventually(lambda: all(start_ticks(p.pid) != p.start for p in owner.processes))
         assert stack.ensure(["minio"])["minio"].record.product == "moto"
+
+
+def test_the_doctor_knows_what_is_embedded() -> None:
+    with Stack.launch(settings()) as fresh:
+        for name, info in fresh.ensure(ALL).items():
+            version, fidelity = survey.find_embedded(name)
+            assert fidelity == info.record.fidelity
+            assert info.record.version.split(".")[:2] == version.split(".")[:2]

@@ -174,6 +174,14 @@ TABLE: tuple[Row, ...] = (
         metavar="N",
     ),
     Row(
+        "crash",
+        "DPONE_CRASH",
+        values.one_of("off", "quick", "full"),
+        "How often an engine is killed with SIGKILL on its way: off, quick (twice a case) or full (at every point).",
+        default="quick",
+        metavar="MODE",
+    ),
+    Row(
         "engine",
         "DPONE_ENGINE",
         values.plain,
@@ -324,7 +332,7 @@ TABLE: tuple[Row, ...] = (
         "keep",
         "DPONE_KEEP",
         values.one_of("never", "failed", "always"),
-        "Whose tables are left in the services for a look: never, failed or always.",
+        "Whose tables are left for a look: never, failed or always. Services that the run has started stay up, too.",
         default="never",
         metavar="WHEN",
     ),

@@ -21,7 +21,7 @@ from ..core.wire import RunFacts
 from ..services.catalog import Events
 from .act import Act
 from .poll import Poll
-from .stage import TABLE, Stage
+from .stage import Stage
 
 _BEFORE: Mapping[ActName, ActName | None] = MappingProxyType(
     {
@@ -74,7 +74,7 @@ def judge(act: Act, stage: Stage) -> None:
     if not stage.sink_folds or not isinstance(stage.sink, Events):
         return
     key = stage.dataset.schema.key[0]
-    found = stage.sink.events(stage.sink_space, TABLE, (key, "revision"))
+    found = stage.sink.events(stage.sink_space, stage.table, (key, "revision"))
     fresh = [event for event in found.to_pylist() if event["offset"] >= stage.judged.get(event["partition"], 0)]
     if act.name in _BEFORE:
         rows, gone = expected_events(stage.dataset, stage.case.strategy, act.name)
@@ -93,7 +93,7 @@ def watched(act: Act, stage: Stage, run: Callable[[], RunFacts]) -> RunFacts:
     """
     old = stage.fingerprint_of(stage.expect(ActName.LOAD), "revision")
     new = stage.fingerprint_of(stage.expect(act.name), "revision")
-    with Poll(stage, TABLE, column="revision") as poll:
+    with Poll(stage, stage.table, column="revision") as poll:
         facts = run()
     act.checks.append(seen_whole("events.committed", act, stage, poll, (old, new)))
     return facts

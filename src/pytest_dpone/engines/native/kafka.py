@@ -77,7 +77,7 @@ class Broker:
         """A producer whose transactions end those that another one of this id has left open."""
         own = {
             "transactional.id": transactional_id,
-            "transaction.timeout.ms": 300_000,
+            "transaction.timeout.ms": 900_000,  # the most that brokers allow by default
             "partitioner": "murmur2_random",
             "linger.ms": 5,
         }

@@ -1,4 +1,4 @@
-"""Kafka as a sink: rows wait in a file, then all events and the state go in one transaction."""
+"""Kafka as a sink: all events of a load and its state in one transaction."""
 
 # ruff: noqa: S608 - the queries are put together from texts of this module
 
@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
 
+from ...core.model import Strategy
 from ...core.wire import Job, Window
 from ...errors import EngineFailed, UsageError, require
 from .address import told
@@ -21,10 +22,13 @@ from .kafka import COLUMNS, TIMEOUT, Broker, Fold, topic_of
 from .kafka_form import AvroForm, JsonForm, columns_of, event_schema, keys
 from .ports import Counts
 from .state import State
-from .stream import Guarded
 
 PARTITIONS = 3
 _HASH = "hash"
+_COMPARING = (Strategy.INCREMENTAL_MERGE, Strategy.SNAPSHOT_DIFF, Strategy.XMIN, Strategy.CDC)
+"""Strategies that send nothing for a row that is as it was."""
+_MISSING = "NOT EXISTS (SELECT * FROM staged s WHERE s.key = f.key)"
+_NAMED = f"f.key IN (SELECT key FROM gone) AND {_MISSING}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +43,23 @@ class Event:
 class KafkaSink:
     """A compacted topic as a table; implements `Sink`.
 
-    Nothing is sent before it is applied. What the topic holds is compared by the hash of `data` that each of our
-    events has in a header. The state is the last event of the table's name in the topic of states.
+    Rows are sent as they are staged, in a transaction that no reader looks into; tombstones, the state and the commit
+    follow when they are applied. What the topic holds is compared by the hash of `data` that each of our events has in
+    a header. The state is the last event of the table's name in the topic of states.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, moment: Callable[[str], None]) -> None:
         self._job = job
+        self._moment = moment
         self._endpoint = job.sink
         self._topic = topic_of(job.sink)
         self._states = f"{job.sink.namespace}.{job.state_table}"
         self._schema = pa.schema([])
         self._form: AvroForm | JsonForm | None = None
         self._known: Fold | None = None
-        self._staged = 0
         self._new = True
+        self._open = False
+        self._counts = Counts(0, 0, 0, 0)
         self.tap: Callable[[Iterator[Event]], Iterator[Event]] = iter
         """Sees, and may change, what is sent."""
         with told(self._endpoint, "opening the sink"):
@@ -72,7 +79,7 @@ class KafkaSink:
                 raise EngineFailed(
                     f"the columns of {self._broker.where} are {columns_of(found, where=self._broker.where)}, "
                     f"the source now needs {self._schema}",
-                    hint="the native engine follows no schema change: load into a new table",
+                    hint="the native engine follows no schema change here: load into a new table",
                 )
         return not self._new
 
@@ -89,52 +96,37 @@ class KafkaSink:
 
     def stage(self, batches: Batches) -> int:
         """See `Sink.stage`."""
-        guarded = Guarded(batches)
-        with guarded.kept(), told(self._endpoint, "staging"):
+        count = 0
+        with told(self._endpoint, "staging"):
             form = self._ready()
-            db = self._fold.db
-            db.execute("DELETE FROM staged")
-            db.execute("BEGIN")
-            for batch in guarded:
-                rows = zip(keys(batch, self._job.key), form.rows(batch), strict=True)
-                db.executemany("INSERT INTO staged VALUES (?, ?, ?)", ((k, _digest(data), data) for k, data in rows))
-            db.execute("COMMIT")
-        self._staged = guarded.rows
-        return guarded.rows
+            for batch in batches:
+                self._send(self._changes(zip(keys(batch, self._job.key), form.rows(batch), strict=True)))
+                count += batch.num_rows
+        return count
 
     def replace(self) -> None:
-        """See `Sink.replace`: an event for each row, and a tombstone for each key that is gone."""
-        self._send(self._all_and_gone("NOT EXISTS (SELECT * FROM staged s WHERE s.key = f.key)"), None)
+        """See `Sink.replace`: each row was sent, and a tombstone goes to each key that is gone."""
+        self._finish(None, leaves=_MISSING)
 
     def append(self, state: State) -> None:
         """See `Sink.append`."""
-        if self._staged or self._new or state != self.state():
-            self._send(self._all_and_gone("FALSE"), state, single=False)
+        self._finish(state)
 
     def merge(self, state: State | None, *, delete: bool, gone: pa.Table | None = None) -> Counts:
         """See `Sink.merge`."""
-        self._note_gone(gone)
-        missing = "NOT EXISTS (SELECT * FROM staged s WHERE s.key = f.key)"
-        leaves = missing if delete else f"{missing} AND f.key IN (SELECT key FROM gone)"
-        with told(self._endpoint, "merging"):
-            count = "SELECT count(*) FROM staged s LEFT JOIN fold f ON s.key = f.key WHERE"
-            inserted = self._value(f"{count} f.key IS NULL")
-            updated = self._value(f"{count} f.value <> s.hash")
-            deleted = self._value(f"SELECT count(*) FROM fold f WHERE {leaves}")
-        counts = Counts(inserted, updated, deleted, unchanged=self._staged - inserted - updated)
-        if inserted or updated or deleted or self._new or (state is not None and state != self.state()):
-            self._send(self._all_and_gone(leaves, changed=True), state)
-        return counts
+        batches = gone.combine_chunks().to_batches() if gone is not None else ()
+        self._note(key for batch in batches for key in keys(batch, self._job.key))
+        deleted = self._finish(state, leaves=_MISSING if delete else _NAMED)
+        return replace(self._counts, deleted=deleted)
 
     def rewrite(self, days: tuple[Window, ...] | None, state: State | None) -> None:
-        """See `Sink.rewrite`: an event for each row, and a tombstone for each other key that was there on `days`."""
+        """See `Sink.rewrite`: each row was sent, and a tombstone goes to each other key that was there on `days`."""
         if days is None:
-            self._send(self._all_and_gone("NOT EXISTS (SELECT * FROM staged s WHERE s.key = f.key)"), state)
+            self._finish(state, leaves=_MISSING)
             return
         with told(self._endpoint, "rewriting"):
             self._note(self._keys_of(days))
-        leaves = "f.key IN (SELECT key FROM gone) AND NOT EXISTS (SELECT * FROM staged s WHERE s.key = f.key)"
-        self._send(self._all_and_gone(leaves), state)
+        self._finish(state, leaves=_NAMED)
 
     def history(self) -> Counts:
         """Not possible: a topic keeps one row a key."""
@@ -142,8 +134,22 @@ class KafkaSink:
 
     def close(self) -> None:
         """See `Sink.close`."""
+        if self._open:
+            self._open = False
+            with suppress(Exception):
+                self.producer.abort_transaction(TIMEOUT)
         self._forget()
         self._broker.close()
+
+    def produce(self, event: Event) -> None:
+        """Send one event, in the transaction that is open."""
+        headers = [("op", event.op.encode()), ("run_id", self._job.run_id.encode())]
+        value = None
+        if event.data is not None:
+            headers.append((_HASH, _digest(event.data)))
+            metadata = {"run_id": self._job.run_id, "table": self._endpoint.table}
+            value = self._ready().event(event.op, metadata, event.data)
+        self._put(self._topic, event.key, value, headers)
 
     def _forget(self) -> None:
         if self._known is not None:
@@ -152,12 +158,11 @@ class KafkaSink:
 
     @property
     def _fold(self) -> Fold:
-        """Key → hash of what the topic holds, beside what is staged; read once."""
+        """Key → hash of what the topic holds, beside the keys that are staged; read once."""
         if self._known is None:
             self._known = Fold()
-            for table in ("staged (key BLOB, hash BLOB, data BLOB)", "gone (key BLOB PRIMARY KEY)"):
-                self._known.db.execute(f"CREATE TABLE {table}")
-            self._known.db.execute("CREATE INDEX staged_key ON staged (key)")
+            for table in ("staged", "gone"):
+                self._known.db.execute(f"CREATE TABLE {table} (key BLOB PRIMARY KEY)")
             ends = self._broker.ends(self._topic)
             self._known.take(map(_Hashed, self._broker.events(self._topic, ends)))
         return self._known
@@ -179,14 +184,9 @@ class KafkaSink:
         schema = module.Schema(json.dumps(event_schema(self._schema), ensure_ascii=False), "AVRO")
         return int(self._broker.registry.register_schema(f"{self._topic}-value", schema))
 
-    def _note_gone(self, gone: pa.Table | None) -> None:
-        batches = gone.combine_chunks().to_batches() if gone is not None else ()
-        self._note(key for batch in batches for key in keys(batch, self._job.key))
-
     def _note(self, found: Iterator[bytes]) -> None:
-        db = self._fold.db
-        db.execute("DELETE FROM gone")
-        db.executemany("INSERT OR IGNORE INTO gone VALUES (?)", ((key,) for key in list(found)))
+        """Remember the keys that leave unless they are staged."""
+        self._fold.db.executemany("INSERT OR IGNORE INTO gone VALUES (?)", ((key,) for key in list(found)))
 
     def _keys_of(self, days: tuple[Window, ...]) -> Iterator[bytes]:
         """The keys of the topic's rows that are of `days`."""
@@ -200,56 +200,60 @@ class KafkaSink:
         finally:
             whole.close()
 
-    def _all_and_gone(self, leaves: str, *, changed: bool = False) -> Iterator[Event]:
-        """An event for each staged row, or each that is `changed`, and tombstones for keys that meet `leaves`."""
-        rows = (
-            "SELECT f.key IS NULL, s.key, s.data FROM staged s LEFT JOIN fold f ON s.key = f.key"
-            f"{' WHERE f.key IS NULL OR f.value <> s.hash' if changed else ''} ORDER BY s.rowid"
-        )
-        for new, key, data in self._fold.db.execute(rows):
-            yield Event("insert" if new else "update", key, data)
-        for (key,) in self._fold.db.execute(f"SELECT f.key FROM fold f WHERE {leaves}"):
-            yield Event("delete", key, None)
-
-    def _send(self, events: Iterator[Event], state: State | None, *, single: bool = True) -> None:
-        """All events and the state, in one transaction. `single`: each key is staged at most once."""
-        with told(self._endpoint, "sending"):
-            if single and self._value("SELECT count(*) - count(DISTINCT key) FROM staged"):
+    def _changes(self, rows: Iterable[tuple[bytes, bytes]]) -> Iterator[Event]:
+        """An event for each row, or, where the strategy compares, for each that is new or differs."""
+        db, strategy = self._fold.db, self._job.strategy
+        inserted = updated = unchanged = 0
+        for key, data in rows:
+            known = db.execute("SELECT value FROM fold WHERE key = ?", (key,)).fetchone()
+            again = not db.execute("INSERT OR IGNORE INTO staged VALUES (?)", (key,)).rowcount
+            if again and strategy is not Strategy.INCREMENTAL_APPEND:
                 raise EngineFailed("a key is staged twice", hint=f"{', '.join(self._job.key)} must tell rows apart")
-            if state is not None:
-                self._broker.create(self._states, partitions=1)
-            if not self._broker.avro:
-                self._broker.create(f"{self._endpoint.namespace}.{COLUMNS}", partitions=1)
+            if strategy in _COMPARING and known is not None and known[0] == _digest(data):
+                unchanged += 1
+                continue
+            fresh = known is None and not again
+            inserted, updated = inserted + fresh, updated + (not fresh)
+            yield Event("insert" if fresh else "update", key, data)
+        counts = self._counts
+        self._counts = Counts(counts.inserted + inserted, counts.updated + updated, 0, counts.unchanged + unchanged)
+
+    def _finish(self, state: State | None, *, leaves: str = "FALSE") -> int:
+        """Send tombstones to the keys that meet `leaves`, and the state; commit. Returns the number of tombstones."""
+        with told(self._endpoint, "committing"):
             self._ready()
-            self.producer.begin_transaction()
-            try:
-                self._produce(events, state)
+            gone = [key for (key,) in self._fold.db.execute(f"SELECT f.key FROM fold f WHERE {leaves}")]
+            self._send(Event("delete", key, None) for key in gone)
+            if state is not None and state != self.state():
+                self._broker.create(self._states, partitions=1)
+                self._tell(self._states, state.to_text())
+            if self._new and not self._broker.avro:
+                columns = f"{self._endpoint.namespace}.{COLUMNS}"
+                self._broker.create(columns, partitions=1)
+                self._tell(columns, json.dumps(event_schema(self._schema), ensure_ascii=False))
+            self._moment("committing")
+            if self._open:
                 self.producer.commit_transaction(TIMEOUT)
-            except BaseException:
-                with suppress(Exception):
-                    self.producer.abort_transaction(TIMEOUT)
-                raise
-            self._new = False
+            self._open = self._new = False
             self._forget()  # what the topic holds is another thing now
+        return len(gone)
 
-    def _produce(self, events: Iterator[Event], state: State | None) -> None:
-        form = self._ready()
-        metadata = {"run_id": self._job.run_id, "table": self._endpoint.table}
+    def _send(self, events: Iterator[Event]) -> None:
         for event in self.tap(events):
-            headers = [("op", event.op.encode()), ("run_id", self._job.run_id.encode())]
-            value = None
-            if event.data is not None:
-                headers.append((_HASH, _digest(event.data)))
-                value = form.event(event.op, metadata, event.data)
-            self._one(self._topic, event.key, value, headers)
-        table = self._endpoint.table.encode()
-        if self._new and not self._broker.avro:
-            schema = json.dumps(event_schema(self._schema), ensure_ascii=False)
-            self._one(f"{self._endpoint.namespace}.{COLUMNS}", table, schema.encode(), [])
-        if state is not None:
-            self._one(self._states, table, state.to_text().encode(), [])
+            self._begin()
+            self.produce(event)
 
-    def _one(self, topic: str, key: bytes, value: bytes | None, headers: list[tuple[str, bytes]]) -> None:
+    def _tell(self, topic: str, text: str) -> None:
+        """Say something about the table."""
+        self._begin()
+        self._put(topic, self._endpoint.table.encode(), text.encode(), [])
+
+    def _begin(self) -> None:
+        if not self._open:
+            self.producer.begin_transaction()
+            self._open = True
+
+    def _put(self, topic: str, key: bytes, value: bytes | None, headers: list[tuple[str, bytes]]) -> None:
         while True:
             try:
                 self.producer.produce(topic, value, key, headers=headers)

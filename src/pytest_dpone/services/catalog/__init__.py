@@ -8,9 +8,22 @@ from pydantic import SecretStr
 
 from ...core.wire import ServiceInfo
 from ...errors import UsageError
-from .protocol import Catalog, Commit, Events, Fingerprint, Transactions
+from .protocol import Catalog, Commit, Events, Evolving, Fingerprint, Transactions
 
-__all__ = ["Catalog", "Commit", "Events", "Fingerprint", "Transactions", "open_catalog", "with_registry"]
+__all__ = [
+    "CATALOGS",
+    "Catalog",
+    "Commit",
+    "Events",
+    "Evolving",
+    "Fingerprint",
+    "Transactions",
+    "open_catalog",
+    "with_registry",
+]
+
+CATALOGS = ("postgres", "clickhouse", "kafka", "minio")
+"""Services that have a catalog."""
 
 
 def open_catalog(info: ServiceInfo, *, bucket: str) -> Catalog:
@@ -40,7 +53,7 @@ def open_catalog(info: ServiceInfo, *, bucket: str) -> Catalog:
 
         return KafkaCatalog(info.url)
     raise UsageError(
-        f"there is no catalog for the service {info.record.name!r}", hint="known are postgres, clickhouse, kafka, minio"
+        f"there is no catalog for the service {info.record.name!r}", hint=f"known are {', '.join(CATALOGS)}"
     )
 
 

@@ -170,6 +170,9 @@ class KafkaCatalog:
         if not self._topics.exists(topic):
             return None
         fold = self._folds.setdefault((topic, column), _Fold())
+        stable, ends = self._topics.ends(topic)
+        if any(ends.values()) and not any(stable.values()):
+            return None  # the first load is under way
 
         def number(message: Any) -> int:
             fold.columns = fold.columns or self._columns(namespace, table)
@@ -178,6 +181,22 @@ class KafkaCatalog:
 
         rows = self._brought(fold, topic, self._ends(topic, fold.ends), number)
         return Fingerprint(len(rows), sum(rows.values()))
+
+    def contents(self, namespace: str) -> Mapping[str, int]:
+        """The topics of the namespace with their ends: what nobody may read yet counts, too."""
+        start = _topic(namespace, "")
+        names = self._topics.names(start)
+        return {name.removeprefix(start): sum(self._topics.ends(name)[1].values()) for name in names}
+
+    def damage(self, namespace: str, table: str) -> bool:
+        """Each key gets an event with the first half of its last value; False if there is no such topic."""
+        topic = _topic(namespace, table)
+        if not self._topics.exists(topic):
+            return False
+        last = {message.key(): message.value() for message in self._topics.read(topic, self._topics.settled(topic))}
+        halves: list[Message] = [(key.decode(), value[: len(value) // 2], []) for key, value in last.items() if value]
+        self._topics.send(namespace, topic, halves)
+        return bool(halves)
 
     def row_versions(self, namespace: str, table: str, key: str) -> pa.Table | None:
         """Columns `key` and `version`, sorted by key: the offset of the row's event."""
