@@ -327,5 +327,55 @@ _HISTORIES = tuple(
     )
 )
 
-MUTANTS: tuple[Mutant, ...] = (*_VALUES, *_REJECTS, *_ROWS, *_STRATEGIES, *_REWRITES, *_HISTORIES)
+_CRASHES = (
+    Mutant(
+        "state_before_data",
+        "a kill between state and data loses rows",
+        _PG_APPEND,
+        ("crash.committing.rows",),
+        partial(NativeEngine, Seams(sink=broken.StateFirst)),
+    ),
+    Mutant(
+        "data_before_state",
+        "a kill between data and state doubles rows",
+        _PG_APPEND,
+        ("crash.committing.rows",),
+        partial(NativeEngine, Seams(sink=broken.DataFirst)),
+    ),
+    Mutant(
+        "reload_if_state_is_damaged",
+        "a state that can't be read is taken for none",
+        _PG_MERGE,
+        ("state_damaged",),
+        partial(NativeEngine, Seams(sink=broken.MindsNoDamage)),
+    ),
+)
+
+_EVOLUTIONS = (
+    Mutant(
+        "ignore_new_columns",
+        "a column that the source gained is left out, though the engine follows",
+        _PG_MERGE,
+        ("evolve.add.columns",),
+        partial(NativeEngine, Seams(source=broken.KnowsTheOldColumns)),
+    ),
+    Mutant(
+        "follow_what_it_refuses",
+        "a column that the source dropped is dropped, though the engine says that it refuses",
+        _PG_MERGE,
+        ("evolve.drop",),
+        partial(NativeEngine, Seams(sink=broken.DropsColumns)),
+    ),
+)
+
+MUTANTS: tuple[Mutant, ...] = (
+    *_VALUES,
+    *_REJECTS,
+    *_ROWS,
+    *_STRATEGIES,
+    *_REWRITES,
+    *_HISTORIES,
+    *_CRASHES,
+    *_EVOLUTIONS,
+)
 """Every mutant, with a name of its own."""
