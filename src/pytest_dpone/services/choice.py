@@ -108,6 +108,8 @@ def _automatic(service: Service, around: Surroundings) -> Choice:
 
 
 def _against_external(service: Service, around: Surroundings) -> str:
+    if not service.variables:
+        return "it is a server of ours"
     return "" if service.name in around.external else f"set {service.variables[0]}"
 
 

@@ -235,6 +235,13 @@ _SCHEMA_REGISTRY = Service(
     ),
     variables=("DPONE_SCHEMA_REGISTRY_URL",),
 )
+_API = Service(
+    name="api",
+    scheme="http",
+    embedded="pytest_dpone.services.embedded.api",
+    embedded_user="dpone",
+)
+"""A REST source of ours: the real thing by definition, so nobody else can provide it."""
 
 SERVICES: Mapping[str, Service] = MappingProxyType(
     {
@@ -246,6 +253,7 @@ SERVICES: Mapping[str, Service] = MappingProxyType(
             _MSSQL,
             _KAFKA,
             _SCHEMA_REGISTRY,
+            _API,
         )
     }
 )

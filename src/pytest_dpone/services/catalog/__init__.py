@@ -31,6 +31,10 @@ def open_catalog(info: ServiceInfo, *, bucket: str) -> Catalog:
         from .minio import MinioCatalog
 
         return MinioCatalog(info.url, bucket=bucket)
+    if info.record.name == "api":
+        from .api import ApiCatalog
+
+        return ApiCatalog(info.url)
     raise UsageError(
-        f"there is no catalog for the service {info.record.name!r}", hint="known are postgres, clickhouse, minio"
+        f"there is no catalog for the service {info.record.name!r}", hint="known are postgres, clickhouse, minio, api"
     )
