@@ -79,13 +79,14 @@ class ApiSource:
     """
 
     listing = Listing
+    client = Client
 
     def __init__(self, job: Job) -> None:
         self._job = job
         self._endpoint = job.source
         self._where = place(job.source)
         self._path = f"/v1/{quote(job.source.namespace, safe='')}/tables/{quote(job.source.table, safe='')}"
-        self._client = Client(job.source)
+        self._client = self.client(job.source)
         try:
             with told(self._endpoint, "opening the source"):
                 self._about = self._describe()

@@ -53,9 +53,7 @@ def _column(rows: list[dict[str, Any]], field: pa.Field) -> pa.Array:
     try:
         values = [row[field.name] for row in rows]
     except KeyError:
-        raise EngineFailed(
-            f"a row has no column {field.name!r}", hint="the table has changed: run again"
-        ) from None
+        raise EngineFailed(f"a row has no column {field.name!r}", hint="the table has changed: run again") from None
     if pa.types.is_decimal(field.type):
         return pa.array([None if v is None else Decimal(_text(v)) for v in values], field.type)
     return _BUILD[field.type](values)
@@ -63,7 +61,7 @@ def _column(rows: list[dict[str, Any]], field: pa.Field) -> pa.Array:
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"{value!r} should be text")  # noqa: TRY004 - told as a wrong value, like the others
+        raise ValueError(f"{value!r} should be text")
     return value
 
 

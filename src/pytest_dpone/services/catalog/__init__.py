@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ...core.wire import ServiceInfo
 from ...errors import UsageError
-from .protocol import Catalog, Commit, Fingerprint, Transactions
+from .protocol import Catalog, Commit, Fingerprint, Transactions, Witness
 
-__all__ = ["Catalog", "Commit", "Fingerprint", "Transactions", "open_catalog"]
+__all__ = ["Catalog", "Commit", "Fingerprint", "Transactions", "Witness", "open_catalog"]
 
 
 def open_catalog(info: ServiceInfo, *, bucket: str) -> Catalog:

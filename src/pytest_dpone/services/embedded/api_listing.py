@@ -1,4 +1,4 @@
-"""What clients of the API may ask: the columns of a table, and its rows page by page. docs/api.md tells the protocol."""
+"""What clients of the API may ask: the columns of a table, and its rows page by page (see docs/api.md)."""
 
 from __future__ import annotations
 
