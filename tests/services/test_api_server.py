@@ -142,8 +142,10 @@ def test_a_change_of_rows_that_are_not_there_is_refused(catalog: ApiCatalog, cal
 
 
 def test_a_namespace_goes_with_its_tables(catalog: ApiCatalog, caller: Caller) -> None:
+    assert catalog.contents("space") == {"orders": 24}
     catalog.close("space")
     catalog.close("space")
+    assert catalog.contents("space") == {}
     caller.login()
     assert caller.ask("/v1/space/tables/orders")[0] == 404
 

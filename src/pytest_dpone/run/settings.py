@@ -29,6 +29,8 @@ class RunSettings(Frozen):
     batch_rows: int = Field(ge=1, default_factory=lambda known: several_batches(known.get("rows", 1)))
     """Rows of one batch, for the dataset, the engine's job and the comparison."""
     keep: Literal["never", "failed", "always"] = "never"
+    crash: Literal["off", "quick", "full"] = "quick"
+    """How often an engine is killed on the routes where that is tried."""
     engine: str = "native"
     """The name under which the engine was asked for; a fixture may have put another one in its place."""
     rerun_options: tuple[str, ...] = ()

@@ -61,6 +61,8 @@ class Service:
     below_path: bool = False
     """If the service may lie below a path of the server in its address."""
     no_provider: str = "not implemented yet"
+    no_image: str = "not implemented yet"
+    """Why there is no container of it."""
 
     @property
     def implemented(self) -> bool:
@@ -240,6 +242,7 @@ _API = Service(
     scheme="http",
     embedded="pytest_dpone.services.embedded.api",
     embedded_user="dpone",
+    no_image="it is a server of ours, and embedded only",
 )
 """A REST source of ours: the real thing by definition, so nobody else can provide it."""
 

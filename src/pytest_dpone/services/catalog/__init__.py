@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from ...core.wire import ServiceInfo
 from ...errors import UsageError
-from .protocol import Catalog, Commit, Fingerprint, Transactions, Witness
+from .protocol import Catalog, Commit, Evolving, Fingerprint, Transactions, Witness
 
-__all__ = ["Catalog", "Commit", "Fingerprint", "Transactions", "Witness", "open_catalog"]
+__all__ = ["CATALOGS", "Catalog", "Commit", "Evolving", "Fingerprint", "Transactions", "Witness", "open_catalog"]
+
+CATALOGS = ("postgres", "clickhouse", "minio", "api")
+"""Services that have a catalog."""
 
 
 def open_catalog(info: ServiceInfo, *, bucket: str) -> Catalog:
@@ -36,5 +39,5 @@ def open_catalog(info: ServiceInfo, *, bucket: str) -> Catalog:
 
         return ApiCatalog(info.url)
     raise UsageError(
-        f"there is no catalog for the service {info.record.name!r}", hint="known are postgres, clickhouse, minio, api"
+        f"there is no catalog for the service {info.record.name!r}", hint=f"known are {', '.join(CATALOGS)}"
     )

@@ -96,6 +96,15 @@ class ApiCatalog:
         # As a decimal: the sum of int64 values may be larger than an int64, and Arrow would wrap it.
         return Fingerprint(len(values), int(pc.sum(values.cast(pa.decimal128(38, 0))).as_py() or 0))
 
+    def contents(self, namespace: str) -> Mapping[str, int]:
+        """The tables of the namespace with their rows."""
+        tables: dict[str, int] = json.loads(self._ask("GET", namespace, missing=b"{}"))
+        return tables
+
+    def damage(self, namespace: str, table: str) -> bool:  # noqa: ARG002
+        """False: nobody but the harness writes here, so there is no state of an engine."""
+        return False
+
     def row_versions(self, namespace: str, table: str, key: str) -> pa.Table | None:  # noqa: ARG002
         """None: the API does not show when a row was written."""
         return None

@@ -25,6 +25,8 @@ def administer(front: Front, method: str, path: Sequence[str], body: bytes) -> A
         case ("PUT", name):
             front.spaces.setdefault(name, Space())
             return _json({})
+        case ("GET", name):
+            return _json({table: found.rows.num_rows for table, found in front.space(name).tables.items()})
         case ("DELETE", name):
             front.spaces.pop(name, None)
             return _json({})
