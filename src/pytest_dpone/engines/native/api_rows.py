@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import json
-import re
 import uuid
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -14,7 +13,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from ...errors import EngineFailed
+from ...core.kinds import arrow_type
+from ...errors import EngineFailed, UsageError
 
 Build = Callable[[list[Any]], pa.Array]
 
@@ -28,14 +28,12 @@ def parse(text: bytes) -> Any:
 
 def travel_of(kind: str, name: str) -> pa.DataType:
     """The type in which a column of the API's `kind` travels; raises `EngineFailed` for an unknown one."""
-    if found := re.fullmatch(r"decimal\((\d+),(\d+)\)", kind):
-        return pa.decimal128(int(found[1]), int(found[2]))
-    if kind not in _TRAVEL:
+    try:
+        return _OF_THEIR_OWN.get(kind) or arrow_type(kind)
+    except UsageError as error:
         raise EngineFailed(
-            f"the column {name!r} is of the kind {kind!r}, which the native engine can't carry exactly",
-            hint=f"it knows {', '.join(_TRAVEL)} and decimal(p,s)",
-        )
-    return _TRAVEL[kind]
+            f"the column {name!r} is of the kind {kind!r}, which the native engine can't carry exactly", hint=error.hint
+        ) from None
 
 
 def to_batch(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.RecordBatch:
@@ -107,27 +105,7 @@ def _float(value: object) -> float | None:
     raise ValueError(f"{value!r} should be a number with a point")
 
 
-_TRAVEL: Mapping[str, pa.DataType] = MappingProxyType(
-    {
-        "bool": pa.bool_(),
-        "int16": pa.int16(),
-        "int32": pa.int32(),
-        "int64": pa.int64(),
-        "uint64": pa.uint64(),
-        "float32": pa.float32(),
-        "float64": pa.float64(),
-        "text": pa.string(),
-        "binary": pa.binary(),
-        "date": pa.date32(),
-        "time": pa.time64("us"),
-        "timestamp": pa.timestamp("us"),
-        "timestamptz": pa.timestamp("us", tz="UTC"),
-        "uuid": pa.uuid(),
-        "json": pa.json_(),
-        "array<int64>": pa.list_(pa.int64()),
-        "array<text>": pa.list_(pa.string()),
-    }
-)
+_OF_THEIR_OWN: Mapping[str, pa.DataType] = MappingProxyType({"uuid": pa.uuid(), "json": pa.json_()})
 _BUILD: Mapping[pa.DataType, Build] = MappingProxyType(
     {
         **{kind: _plain(kind) for kind in (pa.bool_(), pa.int16(), pa.int32(), pa.string(), pa.list_(pa.string()))},

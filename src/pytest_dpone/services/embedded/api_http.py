@@ -16,6 +16,7 @@ from .api_admin import administer
 from .api_faults import TOKEN_LASTS
 from .api_listing import answer
 from .api_store import ApiError, Space
+from .http_front import Server, body_of
 
 _JSON = "application/json"
 _LARGEST = 1 << 30
@@ -81,11 +82,10 @@ class Handler(BaseHTTPRequestHandler):
         """Say nothing: thousands of requests are normal."""
 
     def _body(self) -> bytes:
-        length = self.headers.get("Content-Length", "0")
-        if "Transfer-Encoding" in self.headers or not length.isdecimal() or int(length) > _LARGEST:
-            self.close_connection = True  # what follows is not read, so it can't be told from a next request
-            raise ApiError(413, f"a body needs a length of at most {_LARGEST}")
-        return self.rfile.read(int(length))
+        body = body_of(self, largest=_LARGEST)
+        if isinstance(body, int):
+            raise ApiError(body, f"a body needs a length of at most {_LARGEST}")
+        return body
 
     def _answer(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
         parts = urlsplit(self.path)
@@ -127,15 +127,9 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"" if status == 304 else body)
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
-    allow_reuse_address = True
-
-
 def http_server(front: Front, port: int = 0) -> ThreadingHTTPServer:
     """A server at 127.0.0.1, not yet serving."""
-    return _Server(("127.0.0.1", port), type("_Handler", (Handler,), {"front": front}))
+    return Server(("127.0.0.1", port), type("_Handler", (Handler,), {"front": front}))
 
 
 def _told(message: str) -> bytes:
