@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..core.wire import Engine
-from . import broken
+from . import broken, broken_api
 from .native import NativeEngine, Seams
+from .native.api import ApiSource
 
 _HOUR_US = 3_600_000_000
 _YEAR_2200_US = 7_258_118_400_000_000
@@ -84,6 +85,7 @@ _CH_FULL = "clickhouse_to_clickhouse__full_refresh"
 _CH_APPEND = "clickhouse_to_clickhouse__incremental_append"
 _CH_MERGE = "clickhouse_to_clickhouse__incremental_merge"
 _CH_PG_FULL = "clickhouse_to_postgres__full_refresh"
+_API_FULL = "api_to_postgres__full_refresh"
 _S3_FULL = "minio_to_minio__full_refresh"
 _S3_APPEND = "postgres_to_minio__incremental_append"
 
@@ -368,6 +370,20 @@ _EVOLUTIONS = (
     ),
 )
 
+
+def _reads(name: str, breaks: str, kind: type[ApiSource], *killed_by: str) -> Mutant:
+    """A mutant that reads the API by `kind`."""
+    return Mutant(name, breaks, _API_FULL, killed_by, partial(broken_api.reading, kind))
+
+
+_CLIENTS = (
+    _reads("lose_last_page", "the last page is lost", broken_api.LosesLastPage, "rows"),
+    _reads("double_page_after_retry", "a page that failed at first comes twice", broken_api.DoublesRepeated, "rows"),
+    _reads("give_up_when_limited", "a 429 is taken for the end", broken_api.GivesUpWhenLimited, "rows"),
+    _reads("read_across_changes", "pages by offset are of two versions", broken_api.ReadsAcrossChanges, "rows"),
+    _reads("ignore_retry_after", "a 429 is not waited for", broken_api.IgnoresRetryAfter, "api.patience"),
+)
+
 MUTANTS: tuple[Mutant, ...] = (
     *_VALUES,
     *_REJECTS,
@@ -377,5 +393,6 @@ MUTANTS: tuple[Mutant, ...] = (
     *_HISTORIES,
     *_CRASHES,
     *_EVOLUTIONS,
+    *_CLIENTS,
 )
 """Every mutant, with a name of its own."""

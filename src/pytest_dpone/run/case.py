@@ -12,7 +12,7 @@ from ..core.model import ActName, ActRecord, Case, CaseRecord, NotRun, ServiceRe
 from ..core.registry import Registry
 from ..core.wire import Engine, ServiceInfo
 from ..errors import EngineFailed, described
-from . import acts, crash, evolve, logged, rejects
+from . import acts, conduct, crash, evolve, logged, rejects
 from .act import Act
 from .foreign import support_of
 from .settings import RunSettings, several_batches
@@ -118,7 +118,8 @@ def _play(stage: Stage, engine: Engine, played: list[ActRecord], on_act: OnAct |
         for name, player in _programme(stage, engine):
             act = Act(name)
             try:
-                player(act)
+                with conduct.watched(act, stage):
+                    player(act)
             except Exception as error:
                 act.error = act.error or stage.scrub(_text(error))
             record = act.record()

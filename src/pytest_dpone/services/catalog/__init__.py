@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from ...core.wire import ServiceInfo
 from ...errors import UsageError
-from .protocol import Catalog, Commit, Evolving, Fingerprint, Transactions
+from .protocol import Catalog, Commit, Evolving, Fingerprint, Transactions, Witness
 
-__all__ = ["CATALOGS", "Catalog", "Commit", "Evolving", "Fingerprint", "Transactions", "open_catalog"]
+__all__ = ["CATALOGS", "Catalog", "Commit", "Evolving", "Fingerprint", "Transactions", "Witness", "open_catalog"]
 
-CATALOGS = ("postgres", "clickhouse", "minio")
+CATALOGS = ("postgres", "clickhouse", "minio", "api")
 """Services that have a catalog."""
 
 
@@ -34,6 +34,10 @@ def open_catalog(info: ServiceInfo, *, bucket: str) -> Catalog:
         from .minio import MinioCatalog
 
         return MinioCatalog(info.url, bucket=bucket)
+    if info.record.name == "api":
+        from .api import ApiCatalog
+
+        return ApiCatalog(info.url)
     raise UsageError(
         f"there is no catalog for the service {info.record.name!r}", hint=f"known are {', '.join(CATALOGS)}"
     )

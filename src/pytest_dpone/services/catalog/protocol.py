@@ -12,7 +12,7 @@ from ...core.dataset import Commit
 from ...core.kinds import Field, TableSchema
 from ...core.wire import Endpoint
 
-__all__ = ["Catalog", "Commit", "Evolving", "Fingerprint", "Transactions"]
+__all__ = ["Catalog", "Commit", "Evolving", "Fingerprint", "Transactions", "Witness"]
 
 
 LOCKED = -1
@@ -109,6 +109,15 @@ class Transactions(Protocol):
 
     def truncate(self, namespace: str, table: str) -> None:
         """Empty the table by TRUNCATE."""
+        ...
+
+
+@runtime_checkable
+class Witness(Protocol):
+    """What the catalog of a server can do beside `Catalog`, if the server puts its clients to the test."""
+
+    def witnessed(self, namespace: str) -> Mapping[str, int]:
+        """What was counted since the last time: `requests`, answers by status, requests that came `early`."""
         ...
 
 
