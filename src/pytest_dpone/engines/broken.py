@@ -11,9 +11,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..core.wire import Job, RunFacts, Window
+from ..core.wire import Endpoint, Job, RunFacts, Window
 from ..errors import DponeError, EngineFailed, require
 from .native import Counts, Extract, NativeEngine, Seams, Sink, Source, State
+from .native.xids import Horizon, TransactionSource
 
 Batches = Iterator[pa.RecordBatch]
 Change = Callable[[pa.Array], pa.Array]
@@ -145,6 +146,16 @@ class FromTheStart(PassingSource):
         return self._inner.read(replace(extract, since=None))
 
 
+class MaxXmin(PassingSource):
+    """Goes on from the greatest `xmin` of the table, not from what was open. For Postgres."""
+
+    def horizon(self) -> Horizon:
+        """The snapshot's, but for its oldest transaction."""
+        assert isinstance(self._inner, TransactionSource)
+        greatest = _execute(self._job.source, "SELECT max(xmin::text::bigint) FROM {table}", self._job.key)[0][0]
+        return replace(self._inner.horizon(), oldest=greatest)
+
+
 class PassingSink:
     """A sink that does what another does; the base of broken ones."""
 
@@ -241,7 +252,7 @@ class EmptiesFirst(PassingSink):
     def replace(self) -> None:
         """Not in one step."""
         if self._exists:
-            _execute(self._job, "TRUNCATE {table}")
+            _execute(self._job.sink, "TRUNCATE {table}", self._job.key)
             time.sleep(0.5)
         self._inner.replace()
 
@@ -252,7 +263,7 @@ class RewritesAll(PassingSink):
     def merge(self, state: State | None, *, delete: bool, gone: pa.Table | None = None) -> Counts:
         """With an update of everything."""
         counts = self._inner.merge(state, delete=delete, gone=gone)
-        _execute(self._job, "UPDATE {table} SET {key} = {key}")
+        _execute(self._job.sink, "UPDATE {table} SET {key} = {key}", self._job.key)
         return counts
 
 
@@ -307,9 +318,10 @@ class Lying:
         return facts.model_copy(update=changed)
 
 
-def _execute(job: Job, statement: str) -> None:
+def _execute(end: Endpoint, statement: str, key: tuple[str, ...]) -> list[Any]:
     psycopg: Any = require("psycopg", extra="postgres")
     sql: Any = require("psycopg.sql", extra="postgres")
-    table = sql.Identifier(job.sink.namespace, job.sink.table)
-    with psycopg.connect(job.sink.url.get_secret_value(), autocommit=True) as connection:
-        connection.execute(sql.SQL(statement).format(table=table, key=sql.Identifier(job.key[0])))
+    table = sql.Identifier(end.namespace, end.table)
+    with psycopg.connect(end.url.get_secret_value(), autocommit=True) as connection:
+        cursor = connection.execute(sql.SQL(statement).format(table=table, key=sql.Identifier(key[0])))
+        return list(cursor.fetchall()) if cursor.description else []

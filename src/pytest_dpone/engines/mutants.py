@@ -79,6 +79,7 @@ _PG_FULL = "postgres_to_postgres__full_refresh"
 _PG_APPEND = "postgres_to_postgres__incremental_append"
 _PG_MERGE = "postgres_to_postgres__incremental_merge"
 _PG_DIFF = "postgres_to_postgres__snapshot_diff"
+_PG_XMIN = "postgres_to_postgres__xmin"
 _PG_CH_FULL = "postgres_to_clickhouse__full_refresh"
 _CH_FULL = "clickhouse_to_clickhouse__full_refresh"
 _CH_APPEND = "clickhouse_to_clickhouse__incremental_append"
@@ -244,6 +245,13 @@ _STRATEGIES = (
         _PG_DIFF,
         ("unchanged_not_rewritten",),
         partial(NativeEngine, Seams(sink=broken.RewritesAll)),
+    ),
+    Mutant(
+        "xmin_of_the_table",
+        "rows of a transaction that was open during the load are missed",
+        _PG_XMIN,
+        ("rows",),
+        partial(NativeEngine, Seams(source=broken.MaxXmin)),
     ),
     Mutant("lie_in_facts", "a changed row is counted as unchanged", _PG_DIFF, ("facts.updated",), broken.Lying),
 )

@@ -31,6 +31,8 @@ class _Family:
 
 
 _ALL = frozenset(STRATEGIES)
+_ONLY_FROM: Mapping[Strategy, frozenset[str]] = MappingProxyType({Strategy.XMIN: frozenset({"postgres"})})
+"""Strategies that not every source can serve."""
 _WHOLE_OBJECTS = frozenset(
     (
         Strategy.FULL_REFRESH,
@@ -67,6 +69,9 @@ class NativeEngine:
                 return Support(status="not implemented yet", reason=f"the native engine has no {side} {family}")
         if case.strategy not in _FAMILIES[case.sink].strategies:
             reason = f"the native engine has no {case.strategy} into {case.sink}"
+            return Support(status="not implemented yet", reason=reason)
+        if case.source not in _ONLY_FROM.get(case.strategy, _FAMILIES):
+            reason = f"the native engine has no {case.strategy} from {case.source}"
             return Support(status="not implemented yet", reason=reason)
         return SUPPORTED
 

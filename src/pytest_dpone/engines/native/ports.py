@@ -32,7 +32,7 @@ class Extract:
     days: tuple[Window, ...] | None = None
     """Rows whose partition column lies in one of these windows. A row without a day lies in none."""
     xid: str | None = None
-    """Rows that a transaction from this one on has written. For Postgres."""
+    """Rows that a transaction from this one on has written (`xids.written_since`). For Postgres."""
 
 
 ALL = Extract()

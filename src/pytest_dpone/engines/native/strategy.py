@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from dataclasses import replace as replaced
 from types import MappingProxyType
 
 from ...core.model import Strategy
 from ...core.wire import HistoryColumns, Job, RunFacts
 from ...errors import EngineFailed, UsageError
+from .arrow import Batches
 from .ports import Extract, Seams, Sink, Source
 from .rewrites import backfill, partition_replace, replace
 from .run import Run, fresh, merged, no_watermark, resume
+from .state import State
 from .ties import Follower, check_cursor
+from .xids import TransactionSource
 
 RECONCILED = (Strategy.INCREMENTAL_MERGE, Strategy.XMIN)
 """Strategies with the mode `reconcile`."""
@@ -55,12 +59,34 @@ def incremental_merge(run: Run) -> RunFacts:
     whole = run.job.mode == "reconcile"
     follower = Follower(before or fresh(run.job), once=False)
     since = before.watermark if before and not whole else None
+    return _merge(run, follower.through(run.rows(Extract(since=since))), before, follower.after, delete=whole)
+
+
+def xmin(run: Run) -> RunFacts:
+    """Rows by transactions that had not ended at the last run's snapshot, by key; reconciles as `incremental_merge`."""
+    source = run.source
+    if not isinstance(source, TransactionSource):
+        raise EngineFailed(
+            f"a row of {run.job.source.family} does not tell which transaction wrote it", hint="use another strategy"
+        )
+    horizon = source.horizon()
+    before = resume(run, cursor=horizon.counter)
+    after = replaced(before or fresh(run.job, cursor=horizon.counter), watermark=str(horizon.oldest))
+    whole = run.job.mode == "reconcile"
+    since = before.watermark if before and not whole else None
+    return _merge(run, run.rows(Extract(xid=since)), before, lambda: after, delete=whole)
+
+
+def _merge(
+    run: Run, batches: Batches, before: State | None, after: Callable[[], State], *, delete: bool
+) -> RunFacts:
+    """Merge `batches` by key and commit with them the state that is known `after` them."""
     with run.phase("stage", reached="staged"):
-        run.sink.stage(follower.through(run.rows(Extract(since=since))))
-    after = follower.after()
+        run.sink.stage(batches)
+    state = after()
     with run.phase("apply", reached="applied"):
-        counts = run.sink.merge(after, delete=whole)
-    return merged(run, counts, before=before.to_text() if before else "", after=after.to_text())
+        counts = run.sink.merge(state, delete=delete)
+    return merged(run, counts, before=before.to_text() if before else "", after=state.to_text())
 
 
 def snapshot_diff(run: Run) -> RunFacts:
@@ -99,6 +125,7 @@ STRATEGIES: Mapping[Strategy, Callable[[Run], RunFacts]] = MappingProxyType(
         Strategy.SNAPSHOT_DIFF: snapshot_diff,
         Strategy.SCD2: scd2,
         Strategy.BACKFILL: backfill,
+        Strategy.XMIN: xmin,
     }
 )
 
