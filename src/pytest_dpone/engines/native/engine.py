@@ -17,6 +17,7 @@ from .minio import MinioSource
 from .minio_sink import MinioSink
 from .ports import Seams, Sink, Source
 from .postgres import PostgresSource
+from .postgres_log import PostgresLog
 from .postgres_sink import PostgresSink
 from .strategy import STRATEGIES, play
 
@@ -31,7 +32,9 @@ class _Family:
 
 
 _ALL = frozenset(STRATEGIES)
-_ONLY_FROM: Mapping[Strategy, frozenset[str]] = MappingProxyType({Strategy.XMIN: frozenset({"postgres"})})
+_ONLY_FROM: Mapping[Strategy, frozenset[str]] = MappingProxyType(
+    {Strategy.XMIN: frozenset({"postgres"}), Strategy.CDC: frozenset({"postgres"})}
+)
 """Strategies that not every source can serve."""
 _WHOLE_OBJECTS = frozenset(
     (
@@ -44,7 +47,7 @@ _WHOLE_OBJECTS = frozenset(
 )
 _FAMILIES: Mapping[str, _Family] = MappingProxyType(
     {
-        "postgres": _Family(PostgresSource, lambda job, _: PostgresSink(job), _ALL),
+        "postgres": _Family(lambda job: _postgres(job), lambda job, _: PostgresSink(job), _ALL),
         "clickhouse": _Family(ClickHouseSource, ClickHouseSink, _ALL),
         "minio": _Family(MinioSource, lambda job, _: MinioSink(job), _WHOLE_OBJECTS),
     }
@@ -82,7 +85,7 @@ class NativeEngine:
             raise UsageError(f"{support.status}: {support.reason}", hint="ask `supports` before a run")
         with closing(self._open_source(job)) as source, closing(self._open_sink(job)) as sink:
             check_names(source.schema, where=f"the table {job.source.table!r}")
-            return play(job, source, sink, self._seams)
+            return play(job, source, sink, self._seams, held=lambda: _held(job))
 
     def _open_source(self, job: Job) -> Source:
         source = _FAMILIES[job.source.family].source(job)
@@ -91,3 +94,12 @@ class NativeEngine:
     def _open_sink(self, job: Job) -> Sink:
         sink = _FAMILIES[job.sink.family].sink(job, self._seams.moment)
         return self._seams.sink(job, sink) if self._seams.sink else sink
+
+
+def _postgres(job: Job) -> Source:
+    return PostgresLog(job) if job.strategy is Strategy.CDC else PostgresSource(job)
+
+
+def _held(job: Job) -> Source:
+    """The sink's table as a source."""
+    return _FAMILIES[job.sink.family].source(job.model_copy(update={"source": job.sink}))

@@ -15,7 +15,7 @@ import pyarrow as pa
 from ...core.wire import Endpoint, Job, Window
 from ...errors import EngineFailed, UsageError, require
 from .address import told
-from .arrow import Batches, check_range, conform, is_json, is_uuid, sliced
+from .arrow import Batches, check_range, conform, is_json, is_uuid, sliced, texts
 from .ports import Extract
 from .ties import cursor_value
 from .xids import Horizon, written_since
@@ -150,6 +150,8 @@ class PostgresSource:
             terms.append(self._reached(extract.since))
         if extract.days is not None:
             terms.append(days_condition(self._job.partition, extract.days))
+        if extract.keys is not None:
+            terms.append(keys_condition(extract.keys, self._types))
         if extract.xid is not None:
             terms.append(written_since("xmin::text::bigint", int(extract.xid), self.horizon()))
         return f"{query} WHERE {' AND '.join(terms)}" if terms else query
@@ -168,6 +170,16 @@ def days_condition(column: str, days: tuple[Window, ...]) -> str:
     name = ident(column)
     terms = [f"({name} >= '{window.start}'::date AND {name} < '{window.stop}'::date)" for window in days]
     return f"({' OR '.join(terms)})" if terms else "false"
+
+
+def keys_condition(keys: pa.Table, types: Mapping[str, str]) -> str:
+    """A condition: the columns of `keys`, which have these native types, hold one of its rows."""
+    names = ", ".join(map(ident, keys.column_names))
+    lists = ", ".join(
+        f"ARRAY[{', '.join(literal(text or '') for text in texts(column))}]::{types[name]}[]"
+        for name, column in zip(keys.column_names, keys.columns, strict=True)
+    )
+    return f"({names}) IN (SELECT * FROM unnest({lists}))"
 
 
 def _travel(name: str, native: str) -> pa.DataType:

@@ -10,11 +10,10 @@ from types import MappingProxyType
 from ...core.model import Strategy
 from ...core.wire import HistoryColumns, Job, RunFacts
 from ...errors import EngineFailed, UsageError
-from .arrow import Batches
+from .follow import cdc
 from .ports import Extract, Seams, Sink, Source
 from .rewrites import backfill, partition_replace, replace
-from .run import Run, fresh, merged, no_watermark, resume
-from .state import State
+from .run import Run, fresh, merged, no_watermark, resume, upsert
 from .ties import Follower, check_cursor
 from .xids import TransactionSource
 
@@ -59,7 +58,7 @@ def incremental_merge(run: Run) -> RunFacts:
     whole = run.job.mode == "reconcile"
     follower = Follower(before or fresh(run.job), once=False)
     since = before.watermark if before and not whole else None
-    return _merge(run, follower.through(run.rows(Extract(since=since))), before, follower.after, delete=whole)
+    return upsert(run, follower.through(run.rows(Extract(since=since))), before, follower.after, delete=whole)
 
 
 def xmin(run: Run) -> RunFacts:
@@ -74,19 +73,7 @@ def xmin(run: Run) -> RunFacts:
     after = replaced(before or fresh(run.job, cursor=horizon.counter), watermark=str(horizon.oldest))
     whole = run.job.mode == "reconcile"
     since = before.watermark if before and not whole else None
-    return _merge(run, run.rows(Extract(xid=since)), before, lambda: after, delete=whole)
-
-
-def _merge(
-    run: Run, batches: Batches, before: State | None, after: Callable[[], State], *, delete: bool
-) -> RunFacts:
-    """Merge `batches` by key and commit with them the state that is known `after` them."""
-    with run.phase("stage", reached="staged"):
-        run.sink.stage(batches)
-    state = after()
-    with run.phase("apply", reached="applied"):
-        counts = run.sink.merge(state, delete=delete)
-    return merged(run, counts, before=before.to_text() if before else "", after=state.to_text())
+    return upsert(run, run.rows(Extract(xid=since)), before, lambda: after, delete=whole)
 
 
 def snapshot_diff(run: Run) -> RunFacts:
@@ -126,16 +113,17 @@ STRATEGIES: Mapping[Strategy, Callable[[Run], RunFacts]] = MappingProxyType(
         Strategy.SCD2: scd2,
         Strategy.BACKFILL: backfill,
         Strategy.XMIN: xmin,
+        Strategy.CDC: cdc,
     }
 )
 
 
-def play(job: Job, source: Source, sink: Sink, seams: Seams) -> RunFacts:
-    """Do the job's strategy. Raises `UsageError` for a mode that the strategy does not have."""
+def play(job: Job, source: Source, sink: Sink, seams: Seams, held: Callable[[], Source]) -> RunFacts:
+    """Do the job's strategy; `held` opens the sink's table to be read. Raises `UsageError` for a mode that the strategy does not have."""
     if job.mode == "reconcile" and job.strategy not in RECONCILED:
         raise UsageError(
             f"{job.strategy} has no mode `reconcile`",
             hint=f"only {' and '.join(RECONCILED)} reconcile; use the mode `load`",
         )
-    with closing(Run(job, source, sink, seams)) as run:
+    with closing(Run(job, source, sink, seams, held)) as run:
         return STRATEGIES[job.strategy](run)
