@@ -96,6 +96,7 @@ class DponeSession:
                 dataset=options.dataset,
                 **({} if options.batch_rows is None else {"batch_rows": options.batch_rows}),
                 keep=options.keep,
+                allow_slots=options.allow_slots,
                 engine=options.engine,
                 rerun_options=_rerun_options(options),
             )
@@ -288,6 +289,8 @@ def _rerun_options(options: Options) -> tuple[str, ...]:
     mode: tuple[str, ...] = (f"--dpone-run-mode={options.run_mode}",) if options.simulated else ()
     if options.origins["compose_file"] in ("option", "environment"):
         mode += (f"--dpone-compose-file={options.compose_file}",)
+    if options.allow_slots and options.origins["allow_slots"] in ("option", "environment"):
+        mode += ("--dpone-allow-slots",)
     return mode + tuple(
         f"--dpone-{name}={service}={value}"
         for name, pairs in (("services", options.services), ("image", options.image))

@@ -69,7 +69,7 @@ class LogSource(Source, Protocol):
         ...
 
     def end(self, since: str) -> str:
-        """The position up to which the log can be read now. Raises `EngineFailed` if it is not whole from `since` on."""
+        """Up to where the log can be read now. Raises `EngineFailed` if it is not whole from `since` on."""
         ...
 
     def changes(self, since: str, until: str) -> Iterator[Change]:

@@ -193,7 +193,9 @@ class ClickHouseSource:
         names = ", ".join(map(ident, keys.column_names))
         types = [column_type(self.schema.field(name).type, nullable=False) for name in keys.column_names]
         rows = zip(*map(texts, keys.columns), strict=True)
-        tuples = (", ".join(f"CAST({literal(t or '')} AS {k})" for t, k in zip(row, types, strict=True)) for row in rows)
+        tuples = (
+            ", ".join(f"CAST({literal(t or '')} AS {k})" for t, k in zip(row, types, strict=True)) for row in rows
+        )
         return f"({names}) IN ({', '.join(f'({row})' for row in tuples)})"
 
     def _watermark(self, since: str) -> str:

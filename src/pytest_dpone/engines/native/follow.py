@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 
@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 
 from ...core.wire import RunFacts
 from ...errors import EngineFailed
-from .arrow import Batches, conform, stored
+from .arrow import Batches, conformed, stored
 from .changes import KEPT, Key, LogSource, Net, Partial, Values
-from .ports import Extract
+from .ports import Extract, Source
 from .run import Run, fresh, resume, upsert
 from .state import State
 
@@ -60,18 +60,17 @@ def _rows(run: Run, source: LogSource, net: Net) -> Batches:
     if first is not None:
         with closing(run.held()) as table:
             for some in _grouped(first, partial):
-                yield from _completed(run, source, some, table.read(Extract(keys=_keys(run, source, (p.origin for p in some)))))
+                yield from _completed(run, source, some, table)
 
 
-def _completed(run: Run, source: LogSource, some: list[Partial], held: Batches) -> Batches:
+def _completed(run: Run, source: LogSource, some: list[Partial], table: Source) -> Batches:
     """The rows with what the sink's own rows have for them, in the batches in which these come."""
-    key = run.job.key
     origins = _keys(run, source, (partial.origin for partial in some))
-    waiting = dict(zip(_tuples(origins), some, strict=True))
-    for batch in held:
-        old = conform(batch, source.schema)
-        ours = [waiting.pop(found, None) for found in _tuples(pa.Table.from_batches([old.select(list(key))]))]
-        old = old.filter(pa.array([partial is not None for partial in ours], pa.bool_()))
+    waiting = dict(zip(_tuples(origins.columns), some, strict=True))
+    for batch in table.read(Extract(keys=origins)):
+        keys = [conformed(batch.column(field.name), field.type) for field in origins.schema]
+        ours = [waiting.pop(found, None) for found in _tuples(keys)]
+        old = batch.filter(pa.array([partial is not None for partial in ours], pa.bool_()))
         if old.num_rows:
             yield _filled(source, [partial.row for partial in ours if partial is not None], old)
     if waiting:
@@ -90,9 +89,9 @@ def _filled(source: LogSource, rows: list[Values], old: pa.RecordBatch) -> pa.Re
         kept = pa.array([row[place] is KEPT for row in rows], pa.bool_())
         column = fresh_rows.column(place)
         if pc.any(kept).as_py():
-            plain = pc.if_else(kept, stored(old.column(place)), stored(column))
-            known = isinstance(field.type, pa.BaseExtensionType)
-            column = pa.ExtensionArray.from_storage(field.type, plain) if known else plain
+            # the sink may keep the column as another type, such as JSON as text
+            theirs = conformed(old.column(place), field.type)
+            column = conformed(pc.if_else(kept, stored(theirs), stored(column)), field.type)
         columns.append(column)
     return pa.RecordBatch.from_arrays(columns, schema=source.schema)
 
@@ -102,8 +101,8 @@ def _keys(run: Run, source: LogSource, keys: Iterable[Key]) -> pa.Table:
     return pa.Table.from_batches([source.decode(list(keys), schema)])
 
 
-def _tuples(keys: pa.Table) -> list[tuple[object, ...]]:
-    return list(zip(*(column.to_pylist() for column in keys.columns), strict=True))
+def _tuples(columns: Sequence[pa.Array]) -> list[tuple[object, ...]]:
+    return list(zip(*(column.to_pylist() for column in columns), strict=True))
 
 
 def _grouped(first: Partial, rest: Iterator[Partial]) -> Iterator[list[Partial]]:

@@ -26,8 +26,7 @@ _DAY = 86_400_000_000
 
 
 def from_text(values: list[Value], kind: pa.DataType) -> pa.Array:
-    """The values as an array of the travel type `kind`; `KEPT` gives NULL. Raises `EngineFailed` if one does not fit.
-    """
+    """The values as an array of the travel type `kind`; `KEPT` gives NULL. Raises if one does not fit."""
     texts = [None if value is KEPT else value for value in values]
     if pa.types.is_list(kind):
         return _lists(texts, kind)

@@ -1,5 +1,7 @@
 """The change log of a Postgres table: a publication, a logical replication slot, and the snapshot where it begins."""
 
+# ruff: noqa: S608 - names are quoted by `ident`, values by `literal`
+
 from __future__ import annotations
 
 import time
@@ -17,7 +19,7 @@ from .changes import KEPT, Change, Emptied, Gone, Put, Values, key_of
 from .pgtext import SESSION, from_text
 from .postgres import PostgresSource, ident, literal
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 """Seconds that the creation of a slot waits for the transactions of others to end."""
 
 _GRACE = 10.0
@@ -239,13 +241,13 @@ class _Follower:
             self._wanted = self._since <= message.lsn < self._until
         elif isinstance(message, pgoutput.Relation):
             self._meet(message)
-        elif self._wanted:
-            if isinstance(message, pgoutput.Truncate):
-                if not self._places.keys().isdisjoint(message.relations):
-                    yield Emptied()
-            elif isinstance(message, pgoutput.Insert | pgoutput.Update | pgoutput.Delete):
-                if (places := self._places.get(message.relation)) is not None:
-                    yield _change(message, places)
+        elif self._wanted and isinstance(message, pgoutput.Truncate):
+            if not self._places.keys().isdisjoint(message.relations):
+                yield Emptied()
+        elif self._wanted and isinstance(message, pgoutput.Insert | pgoutput.Update | pgoutput.Delete):
+            places = self._places.get(message.relation)
+            if places is not None:
+                yield _change(message, places)
 
     def _meet(self, relation: pgoutput.Relation) -> None:
         if (places := self._source.places(relation)) is not None:

@@ -119,7 +119,10 @@ STRATEGIES: Mapping[Strategy, Callable[[Run], RunFacts]] = MappingProxyType(
 
 
 def play(job: Job, source: Source, sink: Sink, seams: Seams, held: Callable[[], Source]) -> RunFacts:
-    """Do the job's strategy; `held` opens the sink's table to be read. Raises `UsageError` for a mode that the strategy does not have."""
+    """Do the job's strategy; `held` opens the sink's table to be read.
+
+    Raises `UsageError` for a mode that the strategy does not have.
+    """
     if job.mode == "reconcile" and job.strategy not in RECONCILED:
         raise UsageError(
             f"{job.strategy} has no mode `reconcile`",
