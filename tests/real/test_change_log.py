@@ -224,7 +224,7 @@ def test_a_slot_that_waits_too_long_tells_for_whom(bench: Bench, monkeypatch: py
     url = bench.catalogs["postgres"].endpoint(bench.name, "src").url.get_secret_value()
     with psycopg.connect(url) as other:
         other.execute(f'UPDATE "{bench.name}".src SET score = 9 WHERE id = 1')
-        with pytest.raises(EngineFailed, match="waited 0.5 seconds for open transactions") as caught:
+        with pytest.raises(EngineFailed, match=r"waited 0\.5 seconds for open transactions") as caught:
             run(job_to(bench, "postgres"))
         assert f"process {other.info.backend_pid} " in str(caught.value)
         assert "SET score = 9" in str(caught.value)
