@@ -25,7 +25,7 @@ Start = Callable[[str, float], "subprocess.Popen[str]"]
 @pytest.fixture
 def run_directory(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="dpt", dir="/tmp") as short:
-        Path(short).chmod(0o711)
+        Path(short).chmod(0o755)
         monkeypatch.setenv("TMPDIR", short)
         monkeypatch.setattr(tempfile, "tempdir", None)
         directory = base_directory() / "runs" / "t1"
