@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import pytest
 
@@ -49,31 +49,64 @@ def test_contracts_as_markdown(capsys: pytest.CaptureFixture[str]) -> None:
     assert "| minio | uint64 |  | exact |  | uint64 |  |" in lines
 
 
-class FakeStack:
-    def __init__(self, provider: str | None) -> None:
-        self._provider = provider
+def doctor(monkeypatch: pytest.MonkeyPatch, *statuses: str, form: str = "json") -> int:
+    """The exit status of the doctor that finds services in these states."""
+    from pytest_dpone.services import survey
 
-    def choose(self, names: Iterable[str]) -> Mapping[str, object]:
-        from pytest_dpone.services.stack import Choice
-
-        return {name: Choice(name, self._provider, "because") for name in names}
-
-    def __enter__(self) -> FakeStack:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Nothing to stop."""
+    lines = [survey.Finding("minio", "docker", status, "1", "real", "be|cause") for status in statuses]  # type: ignore[arg-type]
+    monkeypatch.setattr(survey, "survey", lambda _: lines)
+    monkeypatch.setattr(survey, "look_at_docker", lambda *_: survey.DockerLook())
+    return main(["doctor", f"--format={form}"])
 
 
-@pytest.mark.parametrize(("provider", "status"), [("embedded", 0), (None, 1)])
+@pytest.mark.parametrize(
+    ("statuses", "expected"), [(("yes", "no"), 0), (("no", "no"), 1), ((), 1), (("yes", "wrong"), 1)]
+)
 def test_doctor(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], provider: str | None, status: int
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], statuses: tuple[str, ...], expected: int
 ) -> None:
-    monkeypatch.setattr(commands, "_stack", lambda *_, **__: FakeStack(provider))
-    assert main(["doctor", "--format=json"]) == status
+    assert doctor(monkeypatch, *statuses) == expected
     rows = json.loads(capsys.readouterr().out)
-    assert [row["service"] for row in rows][:2] == ["postgres", "mssql"]
-    assert {row["provider"] for row in rows} == {provider or "unavailable"}
+    assert [row["status"] for row in rows if row["subject"] == "minio"] == list(statuses)
+    assert {row["subject"] for row in rows} - {"minio"} == {"machine"}
+    assert set(rows[0]) == {"subject", "way", "status", "version", "fidelity", "detail"}
+
+
+def test_doctor_as_markdown_and_text(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    doctor(monkeypatch, "yes", form="markdown")
+    assert "| minio | docker | yes | 1 | real | be\\|cause |" in capsys.readouterr().out.splitlines()
+    doctor(monkeypatch, "yes", form="text")
+    assert capsys.readouterr().out.splitlines()[0].split() == [
+        "subject", "way", "status", "version", "fidelity", "detail",
+    ]  # fmt: skip
+
+
+def test_doctor_on_a_machine_where_everything_is_wrong(tmp_path: Path) -> None:
+    environ = {
+        "PATH": "/nowhere",
+        "TMPDIR": "/nowhere",
+        "DOCKER_HOST": "tcp://127.0.0.1:9",
+        "KAFKA_HOME": "relative",
+        "DPONE_POSTGRES_BIN": "/nowhere",
+        "DPONE_POSTGRES_URL": "postgresql://u:canary-9@127.0.0.1:1/d",
+        "DPONE_MINIO_URL": "s3://[canary-9",
+        "DPONE_KAFKA_URL": "canary-9",
+        "DPONE_CLICKHOUSE_URL": "clickhouse://u:canary-9@127.0.0.1:1",
+        "DPONE_SCHEMA_REGISTRY_URL": "http://u:canary-9@127.0.0.1:1",
+        "DPONE_MSSQL_URL": "mssql://u:canary-9@127.0.0.1:1",
+        "DPONE_MSSQL_PORT": "canary-9",
+    }
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    command = ["/bin/sh", "-c", '/bin/rmdir "$0" && exec "$@"', str(folder), sys.executable]
+    command += ["-m", "pytest_dpone.cli.main", "doctor", "--format=json"]
+    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False, timeout=60)
+    assert not folder.exists()
+    assert (done.returncode, done.stderr) == (1, "")
+    wrong = {(row["subject"], row["way"]) for row in json.loads(done.stdout) if row["status"] == "wrong"}
+    services = ("postgres", "clickhouse", "minio", "mssql", "kafka", "schema_registry")
+    assert {(name, "external") for name in services} | {("kafka", "embedded"), ("postgres", "embedded")} <= wrong
+    assert "canary" not in done.stdout
 
 
 def test_a_failure_is_status_1_without_a_traceback(

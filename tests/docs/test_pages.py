@@ -37,6 +37,7 @@ from pytest_dpone.plugin.suite.scratch import LACKS, SUITES
 from pytest_dpone.report.terminal import summary_lines
 from pytest_dpone.run.publication import Identity, Publication
 from pytest_dpone.run.verdict import decide
+from pytest_dpone.services import addresses
 from pytest_dpone.services.embedded import clickhouse, kafka_real, postgres, s3
 from pytest_dpone.services.project import PACKAGED
 from pytest_dpone.services.table import SERVICES
@@ -169,11 +170,11 @@ def test_options_and_variables_exist(page: str) -> None:
     assert set(re.findall(r"--dpone-[a-z-]*", text)) <= options
     parts = {f"DPONE_POSTGRES_{part}" for part in ("HOST", "PORT", "USER", "PASSWORD", "DATABASE")}
     parts |= {f"DPONE_KAFKA_{part}" for part in ("BOOTSTRAP", "USER", "PASSWORD", "SASL", "TLS", "CA")}
-    addresses = {name for service in SERVICES.values() for name in service.variables}
+    variables = {name for service in SERVICES.values() for name in service.variables}
     composed = set(re.findall(r"DPONE_[A-Z_]+", PACKAGED.read_text()))
-    known = {row.env for row in TABLE} | set(VARIABLES) | parts | addresses | composed
+    known = {row.env for row in TABLE} | set(VARIABLES) | parts | variables | composed
     known |= {postgres.BIN_VARIABLE, "DPONE_"}
-    known.add(kafka_real.OUR_VARIABLE)
+    known |= {kafka_real.OUR_VARIABLE, addresses.SESSION_VARIABLE}
     assert set(re.findall(r"\bDPONE_[A-Z_]*", text)) <= known
 
 

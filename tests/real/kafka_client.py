@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from pytest_dpone.services.kafka_address import client_settings
 from pytest_dpone.services.kafka_ask import STAND_IN_CLUSTER
 
+ASSEMBLED = Path(__file__).parents[2] / "docker" / "test-images" / "kafka" / "home"
+"""Where `assemble.sh` puts Apache Kafka, if somebody has run it."""
 WAIT = 20.0
 """Seconds for any one answer."""
+
+
+def home_or_skip() -> str:
+    """A folder with Apache Kafka; skips the test if there is none."""
+    home = os.environ.get("KAFKA_HOME") or str(ASSEMBLED)
+    if not list(Path(home).glob("libs/kafka_*.jar")):
+        pytest.skip("no Apache Kafka: set KAFKA_HOME, or run docker/test-images/kafka/assemble.sh")
+    return home
 
 
 @dataclass

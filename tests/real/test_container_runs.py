@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from pytest_dpone.services.docker import RUN_LABEL, SERVICE_LABEL, look
+from pytest_dpone.services.docker_engine import RUN_LABEL, SERVICE_LABEL, look
 from pytest_dpone.services.project import FILE, PROJECT_PREFIX, by_hand, compose_command
 from pytest_dpone.services.stack import Stack, StackSettings
 

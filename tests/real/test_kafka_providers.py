@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import datetime
 import ipaddress
-import os
 import socket
 import ssl
 import threading
@@ -18,20 +17,19 @@ import pytest
 from pydantic import SecretStr
 
 from pytest_dpone.core.wire import ServiceInfo
-from pytest_dpone.errors import ServiceFailed, UsageError
+from pytest_dpone.errors import ServiceFailed, ServiceUnavailable
 from pytest_dpone.services.ask import ask
 from pytest_dpone.services.kafka_address import parse_address
 from pytest_dpone.services.lease import read_owner
 from pytest_dpone.services.stack import Stack, StackSettings
 
-from .kafka_client import WAIT, Kafka, unique
+from .kafka_client import WAIT, Kafka, home_or_skip, unique
 
 pytest.importorskip("confluent_kafka")
 
 pytestmark = pytest.mark.real
 
 IMAGE = "pytest-dpone-test/kafka:4.1.1"
-ASSEMBLED = Path(__file__).parents[2] / "docker" / "test-images" / "kafka" / "home"
 
 
 def launch(provider: str = "embedded", **changes: Any) -> Stack:
@@ -69,7 +67,8 @@ def hides_its_password(info: ServiceInfo, stack: Stack) -> None:
     assert 0 not in users
 
 
-def test_our_broker() -> None:
+def test_our_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KAFKA_HOME", raising=False)
     with launch() as stack:
         info = stack.ensure(["kafka"])["kafka"]
         assert (info.record.product, info.record.fidelity) == ("pytest-dpone broker", "emulated")
@@ -81,9 +80,7 @@ def test_our_broker() -> None:
 
 
 def test_apache_kafka_from_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    home = os.environ.get("KAFKA_HOME") or str(ASSEMBLED)
-    if not list(Path(home).glob("libs/kafka_*.jar")):
-        pytest.skip("no Apache Kafka: set KAFKA_HOME, or run docker/test-images/kafka/assemble.sh")
+    home = home_or_skip()
     monkeypatch.setenv("DPONE_KAFKA_HOME", home)
     with launch() as stack:
         info = stack.ensure(["kafka"])["kafka"]
@@ -119,16 +116,27 @@ def scram_works(info: ServiceInfo) -> None:
         assert "canary" not in str(caught.value)
 
 
-def test_a_folder_that_is_none_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("DPONE_KAFKA_HOME", str(tmp_path))
-    with launch() as stack, pytest.raises(UsageError, match="there is no libs"):
+@pytest.mark.parametrize("variable", ["KAFKA_HOME", "DPONE_KAFKA_HOME"])
+def test_a_folder_that_is_none_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str) -> None:
+    monkeypatch.setenv(variable, str(tmp_path))
+    with launch() as stack, pytest.raises(ServiceUnavailable, match="there is no libs") as caught:
         stack.ensure(["kafka"])
+    assert f"unset {variable}" in caught.value.fact
+
+
+def test_a_run_with_a_folder_that_is_none_is_red(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_HOME", "kafka")
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")  # nobody is there
+    pytester.makepyfile("def test_own(dpone_kafka): pass")
+    done = pytester.runpytest_subprocess("--dpone-profile=local_live", "--dpone-source=kafka", "-k", "own")
+    done.assert_outcomes(errors=1)
+    done.stdout.fnmatch_lines(["*KAFKA_HOME is a relative path; give the whole path, or unset KAFKA_HOME*"])
 
 
 @pytest.fixture
 def engine() -> Iterator[Any]:
     docker = pytest.importorskip("docker")
-    from pytest_dpone.services.docker import look
+    from pytest_dpone.services.docker_engine import look
 
     seen = look({"kafka": IMAGE})
     if not seen.engine:
@@ -143,7 +151,7 @@ def engine() -> Iterator[Any]:
 
 
 def test_a_container(engine: Any) -> None:
-    from pytest_dpone.services.docker import RUN_LABEL
+    from pytest_dpone.services.docker_engine import RUN_LABEL
 
     with launch("docker", images={"kafka": IMAGE}) as stack:
         info = stack.ensure(["kafka"])["kafka"]

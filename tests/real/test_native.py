@@ -420,7 +420,7 @@ def test_a_run_that_dies_while_staging_changes_nothing(
 
 
 @pytest.mark.parametrize("clean", [True, False], ids=["error", "kill"])
-@pytest.mark.parametrize("moment", ["pending", "moved"])
+@pytest.mark.parametrize("moment", ["pending", "committing"])
 @pytest.mark.parametrize("strategy", [Strategy.INCREMENTAL_APPEND, Strategy.INCREMENTAL_MERGE])
 def test_clickhouse_finishes_or_forgets_what_was_pending(
     bench: Bench, strategy: Strategy, moment: str, clean: bool
@@ -460,7 +460,7 @@ NativeEngine(Seams(moment=moment)).run(Job.model_validate_json(sys.stdin.read())
         ("postgres", "applied"),
         ("clickhouse", "staged"),
         ("clickhouse", "pending"),
-        ("clickhouse", "moved"),
+        ("clickhouse", "committing"),
         ("minio", "staged"),
         ("minio", "applied"),
     ],
@@ -475,7 +475,7 @@ def test_a_killed_process_loses_and_repeats_nothing(bench: Bench, sink: str, mom
         [sys.executable, "-c", KILLED, moment], input=job.to_json(), text=True, capture_output=True, timeout=60
     )
     assert process.returncode == -signal.SIGKILL, process.stderr
-    done = moment in ("applied", "moved")
+    done = moment in ("applied", "committing")
     assert run(job).written == (0 if done else 2)
     assert Counter(bench.held(sink)) == Counter(exact(news((1, 1, "a"), (2, 2, "b"), (3, 2, "tie"), (4, 4, "d"))))
     assert run(job).written == 0

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from pytest_dpone.services.ask import ask
-from pytest_dpone.services.docker import RUN_LABEL, look, remove_containers
+from pytest_dpone.services.docker_engine import RUN_LABEL, look, remove_containers
 from pytest_dpone.services.keeper import Spec
 from pytest_dpone.services.kept import spawn
 

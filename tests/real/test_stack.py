@@ -20,7 +20,7 @@ import pytest
 from pydantic import SecretStr
 
 from pytest_dpone.errors import ServiceFailed, ServiceUnavailable, UsageError
-from pytest_dpone.services import lease
+from pytest_dpone.services import lease, survey
 from pytest_dpone.services.ask import ask
 from pytest_dpone.services.life import start_ticks
 from pytest_dpone.services.stack import Stack, StackSettings
@@ -390,3 +390,11 @@ def test_a_start_that_fails_says_why_and_leaves_nothing(tmp_path: Path, monkeypa
         assert owner is not None
         assert eventually(lambda: all(start_ticks(p.pid) != p.start for p in owner.processes))
         assert stack.ensure(["minio"])["minio"].record.product == "moto"
+
+
+def test_the_doctor_knows_what_is_embedded() -> None:
+    with Stack.launch(settings()) as fresh:
+        for name, info in fresh.ensure(ALL).items():
+            version, fidelity = survey.find_embedded(name)
+            assert fidelity == info.record.fidelity
+            assert info.record.version.split(".")[:2] == version.split(".")[:2]

@@ -17,7 +17,7 @@ import pytest
 
 from pytest_dpone.errors import ServiceFailed, ServiceUnavailable
 from pytest_dpone.services import lease
-from pytest_dpone.services.docker import RUN_LABEL, look, remove_containers
+from pytest_dpone.services.docker_engine import RUN_LABEL, look, remove_containers
 from pytest_dpone.services.life import start_ticks
 from pytest_dpone.services.stack import Stack, StackSettings
 

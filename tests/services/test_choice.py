@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from pytest_dpone.errors import UsageError
-from pytest_dpone.services.choice import DockerLook, Surroundings, choose, needs_docker
+from pytest_dpone.services.choice import DockerLook, KafkaLook, Surroundings, choose, needs_docker
 from pytest_dpone.services.table import SERVICES, Image, Service, docker_may_answer, fill, missing_modules
 
 ENGINE = DockerLook(engine="28.0", error="", images={"postgres": "", "clickhouse": "", "minio": ""})
@@ -106,7 +106,20 @@ def test_embedded_kafka_needs_our_broker_or_the_real_one() -> None:
     choice = choose("kafka", bare)
     assert choice.provider is None
     assert "the module kio not installed; pip install 'pytest-dpone[embedded]'" in choice.reason
-    assert choose("kafka", replace(bare, has_kafka=lambda: True)).provider == "embedded"
+    assert choose("kafka", replace(bare, kafka=lambda: KafkaLook(version="4.1.1"))).provider == "embedded"
+
+
+def test_a_kafka_that_is_named_and_cannot_run_is_never_replaced_by_our_broker() -> None:
+    def named() -> KafkaLook:
+        return KafkaLook(error="KAFKA_HOME is a relative path; give the whole path")
+
+    for providers in ({}, {"kafka": "embedded"}):
+        choice = choose("kafka", replace(around(providers), kafka=named))
+        assert (choice.provider, choice.asked) == (None, True)
+        assert "KAFKA_HOME is a relative path; give the whole path" in choice.reason
+    docker = replace(ENGINE, images={"kafka": ""})
+    assert choose("kafka", replace(around(docker=docker), kafka=named)).provider == "docker"  # the real one, too
+    assert not choose("kafka", around(missing=("kio",))).asked
 
 
 def test_docker_needs_its_library() -> None:

@@ -16,7 +16,7 @@ from pytest_dpone.errors import ServiceFailed, UsageError
 from pytest_dpone.plugin.compose import executor
 from pytest_dpone.services import compose, lease, project
 from pytest_dpone.services.compose import Members
-from pytest_dpone.services.docker import fidelity_of
+from pytest_dpone.services.docker_engine import fidelity_of
 from pytest_dpone.services.keeper import Spec
 from pytest_dpone.services.project import (
     FILE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,17 @@ def test_a_run_is_alive_while_its_lock_is_held(base: Path) -> None:
     assert lease.is_alive("r1", base=base)
     os.close(held.lock_fd)
     assert not lease.is_alive("r1", base=base)
+
+
+def test_a_record_is_never_removed_under_a_line_that_is_being_added(base: Path) -> None:
+    def many(made: Made) -> int:
+        lost = 0
+        for _ in range(300):
+            note("r1", made, base=base)
+            lost += made not in left("r1", base=base)
+            forget("r1", made, base=base)
+        return lost
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(many, [Made("postgres", f"n{number}") for number in range(4)])) == [0] * 4
+    assert left("r1", base=base) == []

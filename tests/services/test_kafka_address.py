@@ -7,9 +7,10 @@ from pydantic import SecretStr
 
 from pytest_dpone.core.secrets import Scrubber, redact
 from pytest_dpone.errors import UsageError
+from pytest_dpone.services.addresses import external_from_environ
 from pytest_dpone.services.kafka_address import KafkaAddress, client_settings, from_parts, parse_address
 from pytest_dpone.services.kafka_ask import read_features, release
-from pytest_dpone.services.stack import StackSettings, external_from_environ
+from pytest_dpone.services.stack import StackSettings
 
 CANARY = "c4n4ry/p@ss"
 SPELLED = "c4n4ry%2Fp%40ss"

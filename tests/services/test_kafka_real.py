@@ -36,16 +36,31 @@ def test_a_folder_and_a_java_make_a_home(home: Path, tmp_path: Path) -> None:
     assert find_java(path) == ""
     assert find_java({**path, "JAVA_HOME": str(old)}) == ""
     assert find_java({"PATH": str(good / "bin")}) == str(good / "bin" / "java")
-    assert locate({"KAFKA_HOME": str(home), **path}) is None
     assert locate({}) is None
-    assert locate({"KAFKA_HOME": str(tmp_path), "JAVA_HOME": str(good)}) is None
+    assert locate({"KAFKA_HOME": "", "DPONE_KAFKA_HOME": ""}) is None
 
 
-def test_our_own_variable_is_meant_seriously(home: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"there is no libs/kafka_\*\.jar"):
-        locate({"DPONE_KAFKA_HOME": str(tmp_path), "PATH": ""})
-    with pytest.raises(UsageError, match="there is no Java of version 17"):
-        locate({"DPONE_KAFKA_HOME": str(home), "PATH": ""})
+@pytest.mark.parametrize("variable", ["KAFKA_HOME", "DPONE_KAFKA_HOME"])
+def test_a_variable_that_is_set_is_meant_seriously(
+    home: Path, tmp_path: Path, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder, fact in (
+        (str(tmp_path), r"there is no libs/kafka_\*\.jar"),
+        (str(home), "there is no Java of version 17 or later"),
+        ("kafka", f"{variable} is a relative path"),
+        ("~/kafka", f"{variable} is a relative path"),
+    ):
+        with pytest.raises(UsageError, match=fact) as caught:
+            locate({variable: folder, "PATH": ""})
+        assert f"or unset {variable}: then the broker that comes with pytest-dpone runs" in caught.value.hint
+
+
+def test_our_own_variable_comes_first(home: Path, tmp_path: Path) -> None:
+    environ = {"DPONE_KAFKA_HOME": str(home), "KAFKA_HOME": "/nowhere", "PATH": str(java(tmp_path / "j", "21") / "bin")}
+    assert locate(environ) is not None
+    with pytest.raises(UsageError):
+        locate({**environ, "DPONE_KAFKA_HOME": ""})
 
 
 def test_the_settings_of_a_node() -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date, time
 from decimal import Decimal
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pyarrow as pa
 import pytest
@@ -15,6 +19,7 @@ import sqlglot
 from pydantic import SecretStr
 from sqlglot import exp
 
+import pytest_dpone
 from pytest_dpone.core.model import ServiceRecord
 from pytest_dpone.core.wire import ServiceInfo
 from pytest_dpone.errors import ServiceFailed
@@ -169,7 +174,7 @@ def test_the_whole_text_is_tsql(server: FakeConnection) -> None:
     assert server.texts[-4:] == [
         "DROP VIEW IF EXISTS [dpone-svc-x].[seen]",
         "DROP TABLE IF EXISTS [dpone-svc-x].[live]",
-        "DROP SCHEMA [dpone-svc-x]",
+        "DROP SCHEMA IF EXISTS [dpone-svc-x]",
         "-- closed",
     ]
 
@@ -208,12 +213,58 @@ def test_what_is_given_up_is_rolled_back() -> None:
     assert any(text.startswith("INSERT") for text in server.texts)
 
 
-# One test for each trap of pymssql.
+TRAPS = {
+    "bulk_copy turns empty text and empty binary into NULL": "test_empty_text_and_empty_binary_are_not_null",
+    "bulk_copy sends raw UTF-8 into varchar": "test_text_is_sent_as_unicode",
+    "bulk_copy takes a column's id for its position": "test_columns_are_named",
+    "bulk_copy keeps milliseconds only": "test_an_instant_keeps_microseconds_zone_and_year",
+    "bulk_copy makes 2001 of the year 1": "test_an_instant_keeps_microseconds_zone_and_year",
+    "bulk_copy loses offsets": "test_an_instant_keeps_microseconds_zone_and_year",
+    "bulk_copy refuses date, time and UUID": "test_what_is_no_text_goes_as_text",
+    "bulk_copy refuses decimals of more than 33 digits": "test_a_decimal_has_no_exponent",
+    "bulk_copy refuses decimals with an exponent": "test_a_decimal_has_no_exponent",
+    "bulk_copy raises on no rows": "test_no_rows_are_no_insert",
+    "bulk_copy raises what is no pymssql.Error": "test_errors_of_other_forms_are_told_too",
+    "bulk_copy, for all of the above": "test_bulk_copy_is_used_nowhere",
+    "bytes of ASCII go out as text": "test_ascii_bytes_are_binary",
+    "datetime2 comes in milliseconds unless it is asked for": "test_microseconds_are_asked_for",
+    "the year of an instant is lost on the way back": "test_an_instant_is_read_as_text",
+    "a sql_variant can't be read": "test_a_sql_variant_is_cast",
+    "a float is read as a decimal number": "test_a_float_is_a_float",
+    "a percent sign in a name is taken for a parameter": "test_names_are_quoted_for_good",
+}
+"""Trap of pymssql → the test that holds us off it."""
 
 
-def test_bulk_copy_is_not_used() -> None:
-    assert not hasattr(FakeConnection, "bulk_copy")  # so the tests above would have failed
-    assert len(inserted(SAMPLE)) > 100
+def test_every_trap_has_its_test() -> None:
+    assert [trap for trap, test in TRAPS.items() if not callable(globals().get(test))] == []
+
+
+def test_bulk_copy_is_used_nowhere() -> None:
+    source = Path(pytest_dpone.__file__).parent
+    modules = [path for path in source.rglob("*.py") if "pymssql" in path.read_text() or "mssql" in path.name]
+    assert len(modules) >= 4
+    used = [
+        f"{path.name}:{node.lineno}"
+        for path in modules
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr == "bulk_copy"
+    ]
+    assert used == []
+
+
+def test_columns_are_named() -> None:
+    (tree,) = parsed(inserted(SAMPLE.slice(0, 1)))
+    target = tree.this
+    assert isinstance(target, exp.Schema)
+    assert [column.name for column in target.expressions] == SAMPLE.schema.names
+
+
+def test_what_is_no_text_goes_as_text() -> None:
+    assert mssql.parameter(date(1, 1, 1)) == "0001-01-01"
+    assert mssql.parameter(time(23, 59, 59, 999999)) == "23:59:59.999999"
+    assert mssql.parameter(UUID(int=1)) == "00000000-0000-0000-0000-000000000001"
+    assert mssql.parameter(2**63 - 1) == "9223372036854775807"
 
 
 def test_rows_go_in_parts_that_the_server_takes() -> None:
@@ -269,6 +320,8 @@ def test_a_decimal_has_no_exponent() -> None:
     assert mssql.parameter(Decimal("0E-10")) == "0.0000000000"
     assert mssql.parameter(Decimal("-9999999999999999.9999")) == "-9999999999999999.9999"
     assert mssql.parameter(Decimal("1E+5")) == "100000"
+    longest = "9" * 28 + "." + "9" * 10
+    assert mssql.parameter(Decimal(longest)) == longest
 
 
 def test_a_float_is_a_float() -> None:

@@ -14,6 +14,7 @@ import pytest
 from pytest_dpone.core.secrets import Scrubber
 from pytest_dpone.errors import ServiceFailed
 from pytest_dpone.services import docker as provider
+from pytest_dpone.services import docker_engine
 from pytest_dpone.services import supervisor as module
 from pytest_dpone.services.choice import Choice
 from pytest_dpone.services.keeper import Spec
@@ -67,7 +68,7 @@ class Engine:
         self.networks = self
 
     def create(self, name: str, labels: dict[str, str]) -> Network:
-        self.made[name] = Network(labels[provider.RUN_LABEL])
+        self.made[name] = Network(labels[docker_engine.RUN_LABEL])
         return self.made[name]
 
     def get(self, name: str) -> Network:
@@ -105,9 +106,9 @@ def test_a_network_goes_with_its_container(busy: int, monkeypatch: pytest.Monkey
     engine = Engine()
     network = engine.made["n"] = Network("r1", busy=busy)
     network.connect("dpone-r1-kafka-00", aliases=["kafka"])
-    provider._remove_network(engine, "n", "r1")
+    docker_engine._remove_network(engine, "n", "r1")
     assert network.removed
-    provider._remove_network(engine, "n", "r1")
+    docker_engine._remove_network(engine, "n", "r1")
 
 
 def test_a_network_that_can_not_be_removed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,13 +116,13 @@ def test_a_network_that_can_not_be_removed_is_told(monkeypatch: pytest.MonkeyPat
     engine = Engine()
     engine.made["n"] = Network("r1", busy=100)
     with pytest.raises(docker.errors.APIError, match="active endpoints"):
-        provider._remove_network(engine, "n", "r1")
+        docker_engine._remove_network(engine, "n", "r1")
 
 
 def test_the_network_of_another_run_stays() -> None:
     engine = Engine()
     engine.made["n"] = Network("another")
-    provider._remove_network(engine, "n", "r1")
+    docker_engine._remove_network(engine, "n", "r1")
     assert not engine.made["n"].removed
 
 

@@ -9,9 +9,10 @@ from pydantic import SecretStr
 
 from pytest_dpone.core.secrets import Scrubber
 from pytest_dpone.errors import ServiceFailed, UsageError
+from pytest_dpone.services.addresses import external_from_environ
 from pytest_dpone.services.life import children_environ
 from pytest_dpone.services.project import PACKAGED
-from pytest_dpone.services.stack import Stack, StackSettings, external_from_environ
+from pytest_dpone.services.stack import Stack, StackSettings
 from pytest_dpone.services.supervisor import Settings
 
 CANARY = "canary-7f3a"
@@ -152,3 +153,16 @@ def test_nobody_answers() -> None:
         Stack.connect("/nonexistent/private/socket")
     assert caught.value.fact.startswith("the services' supervisor does not answer: [Errno 2]")
     assert caught.value.hint == "it was killed, or the run that owns it is over; start the run again"
+
+
+def test_a_session_token_may_stand_beside_the_address() -> None:
+    for url, whole in (
+        ("s3://k:s@h:9000", "s3://k:s@h:9000?token=a%2B%2F%3D"),
+        ("s3://k:s@h:9000?region=eu-1", "s3://k:s@h:9000?region=eu-1&token=a%2B%2F%3D"),
+    ):
+        found = external_from_environ({"DPONE_MINIO_URL": url, "DPONE_MINIO_TOKEN": "a+/="})
+        assert found["minio"].get_secret_value() == whole
+    assert external_from_environ({"DPONE_MINIO_TOKEN": CANARY}) == {}
+    with pytest.raises(UsageError) as caught:
+        external_from_environ({"DPONE_MINIO_URL": f"s3://k:s@h?token={CANARY}", "DPONE_MINIO_TOKEN": "b"})
+    assert CANARY not in str(caught.value)

@@ -12,8 +12,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pydantic import SecretStr
-
     from ..services.stack import Stack
 
 Rows = Sequence[Sequence[str]]
@@ -51,15 +49,26 @@ def contracts(arguments: argparse.Namespace) -> int:
 
 
 def doctor(arguments: argparse.Namespace) -> int:
-    """Say for each service how it would be had here; starts no service. Status 1 if none can be had."""
-    from ..core.registry import default_registry
-    from ..services.stack import external_from_environ
+    """Say what could run here, by each provider, and what this machine has; starts nothing.
 
-    with _stack("doctor", providers={}, external=external_from_environ(os.environ)) as stack:
-        choices = list(stack.choose(default_registry().services).values())
-    rows = [(choice.service, choice.provider or "unavailable", choice.reason) for choice in choices]
-    _show(("service", "provider", "reason"), rows, arguments.format)
-    return 0 if any(choice.provider for choice in choices) else 1
+    Status 1 if no service can be had, or if something that is set can't work.
+    """
+    from pathlib import Path
+
+    from ..services.machine import examine, look_around
+    from ..services.survey import find, survey
+
+    try:
+        folder = Path.cwd()
+    except OSError:  # somebody has removed it
+        folder = Path("/")
+    found = find(os.environ, folder)
+    services = survey(found)
+    lines = [*services, *examine(look_around(os.environ, found.around.docker()))]
+    rows = [(line.subject, line.way, line.status, line.version, line.fidelity, line.detail) for line in lines]
+    _show(("subject", "way", "status", "version", "fidelity", "detail"), rows, arguments.format)
+    had = any(line.status == "yes" for line in services)
+    return 0 if had and not any(line.status == "wrong" for line in lines) else 1
 
 
 def serve(arguments: argparse.Namespace) -> int:
@@ -101,11 +110,11 @@ def ops(arguments: argparse.Namespace) -> int:
     return run(arguments)
 
 
-def _stack(purpose: str, *, providers: Mapping[str, str], external: Mapping[str, SecretStr] | None = None) -> Stack:
+def _stack(purpose: str, *, providers: Mapping[str, str]) -> Stack:
     from ..services.stack import Stack, StackSettings
 
     run_id = f"{purpose}{secrets.token_hex(4)}"
-    return Stack.launch(StackSettings(run_id=run_id, providers=providers, external=external or {}))
+    return Stack.launch(StackSettings(run_id=run_id, providers=providers))
 
 
 def _show(head: Sequence[str], rows: Rows, form: str) -> None:

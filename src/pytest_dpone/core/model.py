@@ -69,6 +69,16 @@ class ActName(StrEnum):
     EVOLVE = "evolve"
 
 
+class Evolution(StrEnum):
+    """How the columns of a source change between two runs (act 6, DESIGN §3)."""
+
+    ADD = "add"
+    """A column more, which may be NULL."""
+    WIDEN = "widen"
+    DROP = "drop"
+    RENAME = "rename"
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Case:
     """One cell of the matrix: source × sink × strategy."""

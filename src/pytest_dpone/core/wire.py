@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Protocol
 
 from pydantic import Field, SecretStr, model_validator
 
-from .model import Case, Frozen, ServiceRecord, Strategy
+from .model import Case, Evolution, Frozen, ServiceRecord, Strategy
 from .secrets import Scrubber
 
 
@@ -136,6 +136,11 @@ class Support(Frozen):
     """Globs of columns that the engine adds to the sink, e.g. `_dlt_*`; they are not compared."""
     history: HistoryColumns = HistoryColumns()
     """`scd2`: the names of the interval's columns."""
+    evolution: dict[Evolution, Literal["follows", "freezes", "refuses"]] = Field(default_factory=dict)
+    """What the engine does when the source's columns change: it changes the sink's, too, goes on with those that the
+    sink has, or raises and leaves the sink alone. It is held to that; of what it says nothing, nothing is tried."""
+    keeps_apart: bool = False
+    """Of two runs of one job at once the second one waits or is refused; only then that is tried."""
 
 
 SUPPORTED = Support(status="supported")

@@ -6,12 +6,12 @@ import datetime as dt
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..core.wire import Endpoint, Job, RunFacts, Window
+from ..core.wire import Endpoint, HistoryColumns, Job, RunFacts, Window
 from ..errors import DponeError, EngineFailed, require
 from .native import Counts, Extract, NativeEngine, Seams, Sink, Source, State
 from .native.xids import Horizon, TransactionSource
@@ -152,7 +152,7 @@ class MaxXmin(PassingSource):
     def horizon(self) -> Horizon:
         """The snapshot's, but for its oldest transaction."""
         assert isinstance(self._inner, TransactionSource)
-        greatest = _execute(self._job.source, "SELECT max(xmin::text::bigint) FROM {table}", self._job.key)[0][0]
+        greatest = _execute(self._job, "SELECT max(xmin::text::bigint) FROM {table}", end=self._job.source)[0][0]
         return replace(self._inner.horizon(), oldest=greatest)
 
 
@@ -252,7 +252,7 @@ class EmptiesFirst(PassingSink):
     def replace(self) -> None:
         """Not in one step."""
         if self._exists:
-            _execute(self._job.sink, "TRUNCATE {table}", self._job.key)
+            _execute(self._job, "TRUNCATE {table}")
             time.sleep(0.5)
         self._inner.replace()
 
@@ -263,8 +263,89 @@ class RewritesAll(PassingSink):
     def merge(self, state: State | None, *, delete: bool, gone: pa.Table | None = None) -> Counts:
         """With an update of everything."""
         counts = self._inner.merge(state, delete=delete, gone=gone)
-        _execute(self._job.sink, "UPDATE {table} SET {key} = {key}", self._job.key)
+        _execute(self._job, "UPDATE {table} SET {key} = {key}")
         return counts
+
+
+class RewritesEverything(PassingSink):
+    """Takes the days that a job names for the whole table."""
+
+    def rewrite(self, days: tuple[Window, ...] | None, state: State | None) -> None:
+        """Whatever the days."""
+        del days
+        self._inner.rewrite(None, state)
+
+
+class KeepsWhatWasThere(PassingSink):
+    """Adds the new rows of the days, and lets the old ones stay."""
+
+    def rewrite(self, days: tuple[Window, ...] | None, state: State | None) -> None:
+        """Of no day, but the first time."""
+        self._inner.rewrite(() if days is not None else None, state)
+
+
+class ForgetsState(PassingSink):
+    """Finds no state, though there is one, and does not mind the rows."""
+
+    def state(self) -> State | None:
+        """None."""
+        return None
+
+    def has_rows(self) -> bool:
+        """Never."""
+        return False
+
+
+class NeverBackfillsAgain(PassingSink):
+    """Takes another backfill for the one that is done."""
+
+    def state(self) -> State | None:
+        """As if its chunks were those of this job."""
+        state = self._inner.state()
+        return state and replace(state, load=self._job.backfill_id)
+
+
+def other_policy(job: Job) -> Job:
+    """A job with the other policy for empty partitions."""
+    other: Literal["clear", "keep"] = "keep" if job.empty_partition == "clear" else "clear"
+    return job.model_copy(update={"empty_partition": other})
+
+
+class Misreading:
+    """An engine that does another job than the one that it was given."""
+
+    name = "native"
+
+    def __init__(self, change: Callable[[Job], Job]) -> None:
+        self._inner = NativeEngine()
+        self._change = change
+        self.supports = self._inner.supports
+
+    def run(self, job: Job) -> RunFacts:
+        """The changed job."""
+        return self._inner.run(self._change(job))
+
+
+class _HistoryThen(PassingSink):
+    """Writes a history, then changes it. For Postgres."""
+
+    def __init__(self, job: Job, inner: Sink, statement: str) -> None:
+        super().__init__(job, inner)
+        self._statement = statement
+
+    def history(self) -> Counts:
+        """With the statement behind it."""
+        counts = self._inner.history()
+        _execute(self._job, self._statement)
+        return counts
+
+
+def history_then(statement: str) -> NativeEngine:
+    """The native engine with `statement` behind each history; `<f> <t> <c> <h>` are its columns."""
+    columns = dict(zip("ftch", (f'"{name}"' for name in HistoryColumns().names), strict=True))
+    for short, name in columns.items():
+        statement = statement.replace(f"<{short}>", name)
+    return NativeEngine(Seams(sink=lambda job, inner: _HistoryThen(job, inner, statement)))
 
 
 def stale() -> NativeEngine:
@@ -318,10 +399,11 @@ class Lying:
         return facts.model_copy(update=changed)
 
 
-def _execute(end: Endpoint, statement: str, key: tuple[str, ...]) -> list[Any]:
+def _execute(job: Job, statement: str, *, end: Endpoint | None = None) -> list[Any]:
+    end = end or job.sink
     psycopg: Any = require("psycopg", extra="postgres")
     sql: Any = require("psycopg.sql", extra="postgres")
     table = sql.Identifier(end.namespace, end.table)
     with psycopg.connect(end.url.get_secret_value(), autocommit=True) as connection:
-        cursor = connection.execute(sql.SQL(statement).format(table=table, key=sql.Identifier(key[0])))
+        cursor = connection.execute(sql.SQL(statement).format(table=table, key=sql.Identifier(job.key[0])))
         return list(cursor.fetchall()) if cursor.description else []

@@ -285,5 +285,84 @@ _STRATEGIES = (
     Mutant("lie_in_facts", "a changed row is counted as unchanged", _PG_DIFF, ("facts.updated",), broken.Lying),
 )
 
-MUTANTS: tuple[Mutant, ...] = (*_VALUES, *_REJECTS, *_ROWS, *_STRATEGIES)
+_REWRITES = (
+    Mutant(
+        "replace_everything",
+        "rows outside of the window are lost",
+        "clickhouse_to_postgres__replace",
+        ("rows",),
+        partial(NativeEngine, Seams(sink=broken.RewritesEverything)),
+    ),
+    Mutant(
+        "replace_nothing",
+        "the window's old rows stay beside the new ones",
+        "postgres_to_minio__replace",
+        ("rows",),
+        partial(NativeEngine, Seams(sink=broken.KeepsWhatWasThere)),
+    ),
+    Mutant(
+        "wrong_partition_policy",
+        "a partition that the source has lost is kept where it should go, and goes where it should be kept",
+        "postgres_to_clickhouse__partition_replace",
+        ("empty_partition_kept", "rows"),
+        partial(broken.Misreading, broken.other_policy),
+    ),
+    Mutant(
+        "backfill_from_the_start",
+        "a backfill that is done loads its chunks again",
+        "postgres_to_postgres__backfill",
+        ("repeat_writes_nothing",),
+        partial(NativeEngine, Seams(sink=broken.ForgetsState)),
+    ),
+    Mutant(
+        "backfill_once_for_all",
+        "a new backfill takes the old one's chunks for its own",
+        "clickhouse_to_clickhouse__backfill",
+        ("rows",),
+        partial(NativeEngine, Seams(sink=broken.NeverBackfillsAgain)),
+    ),
+)
+
+_HISTORIES = tuple(
+    Mutant(name, breaks, "postgres_to_postgres__scd2", killed_by, partial(broken.history_then, statement))
+    for name, breaks, killed_by, statement in (
+        (
+            "history_with_gaps",
+            "a version ends before the next one begins",
+            ("history.gaps",),
+            "UPDATE {table} SET <t> = <t> - interval '1 ms' WHERE <t> IS NOT NULL",
+        ),
+        (
+            "history_that_overlaps",
+            "a version ends after the next one begins",
+            ("history.overlaps",),
+            "UPDATE {table} SET <t> = <t> + interval '1 ms' WHERE <t> IS NOT NULL",
+        ),
+        ("history_in_place", "a changed row keeps no old version", ("rows",), "DELETE FROM {table} WHERE NOT <c>"),
+        (
+            "history_that_moves",
+            "versions that did not change begin anew",
+            ("history.kept",),
+            "UPDATE {table} SET <f> = now() WHERE <c>",
+        ),
+        (
+            "history_without_ends",
+            "a version that is over has no end",
+            ("history.open",),
+            "UPDATE {table} SET <t> = NULL",
+        ),
+        (
+            "history_revives_gone",
+            "a key that the source has lost stays current",
+            ("rows",),
+            (
+                "UPDATE {table} AS a SET <c> = true, <t> = NULL"
+                " WHERE NOT EXISTS (SELECT FROM {table} AS b WHERE b.{key} = a.{key} AND b.<c>)"
+            ),
+        ),
+        ("history_with_one_hash", "all versions have one hash", ("history.hash",), "UPDATE {table} SET <h> = 'x'"),
+    )
+)
+
+MUTANTS: tuple[Mutant, ...] = (*_VALUES, *_REJECTS, *_ROWS, *_STRATEGIES, *_REWRITES, *_HISTORIES)
 """Every mutant, with a name of its own."""

@@ -30,6 +30,7 @@ class Options:
     delete_ratio: float
     dataset: Literal["standard", "narrow", "empty", "single"]
     batch_rows: int | None
+    crash: Literal["off", "quick", "full"]
     engine: str
     services: tuple[tuple[str, str], ...]
     image: tuple[tuple[str, str], ...]

@@ -134,12 +134,14 @@ def _handle(request: pytest.FixtureRequest, name: str) -> Iterator[ServiceHandle
 
 
 def running_service(request: pytest.FixtureRequest, name: str) -> ServiceInfo:
-    """The service `name`, started if need be; skips if it can't be had, fails if it does not start."""
+    """The service `name`, started if need be; skips if it can't be had, fails if it was asked for or does not start."""
     from ..core.model import NotRun
     from ..errors import ServiceUnavailable
 
     services = _stack(request)
     choice = services.choose([name])[name]
+    if choice.provider is None and choice.asked:
+        pytest.fail(choice.reason, pytrace=False)
     if choice.provider is None:
         raise excuse(NotRun.UNAVAILABLE, choice.reason)
     try:

@@ -174,6 +174,14 @@ TABLE: tuple[Row, ...] = (
         metavar="N",
     ),
     Row(
+        "crash",
+        "DPONE_CRASH",
+        values.one_of("off", "quick", "full"),
+        "How often an engine is killed with SIGKILL on its way: off, quick (twice a case) or full (at every point).",
+        default="quick",
+        metavar="MODE",
+    ),
+    Row(
         "engine",
         "DPONE_ENGINE",
         values.plain,

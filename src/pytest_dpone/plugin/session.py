@@ -83,7 +83,7 @@ class DponeSession:
     @cached_property
     def settings(self) -> RunSettings:
         """What every case of the run is played with."""
-        from ..run.settings import RunSettings
+        from ..run.settings import RunSettings, several_batches
 
         options = self.activity.options
         with usage_errors():
@@ -94,9 +94,10 @@ class DponeSession:
                 change_ratio=options.change_ratio,
                 delete_ratio=options.delete_ratio,
                 dataset=options.dataset,
-                **({} if options.batch_rows is None else {"batch_rows": options.batch_rows}),
+                batch_rows=options.batch_rows or several_batches(options.rows),
                 keep=options.keep,
                 allow_slots=options.allow_slots,
+                crash=options.crash,
                 engine=options.engine,
                 rerun_options=_rerun_options(options),
             )
@@ -124,13 +125,15 @@ class DponeSession:
     @cached_property
     def stack_settings(self) -> StackSettings:
         """Providers, images and addresses; raises `pytest.UsageError` for addresses that can't be read."""
+        from ..services.addresses import external_from_environ
         from ..services.project import chosen_file
-        from ..services.stack import StackSettings, external_from_environ
+        from ..services.stack import StackSettings
         from .folders import base_of
 
         options = self.activity.options
         given = options.compose_file and str(base_of(self.config, self.activity, "compose_file") / options.compose_file)
-        external = external_from_environ(os.environ)
+        with usage_errors():
+            external = external_from_environ(os.environ)
         vendor = self.activity.profile == "vendor_live"
         if vendor:
             _check_addresses(self.plan.services, external)
@@ -141,6 +144,7 @@ class DponeSession:
                 images=dict(options.image),
                 external=external,
                 compose_file=str(chosen_file(given, self.config.rootpath)),
+                planned=tuple(self.plan.services),
             )
 
     def over_budget(self, case: Case, *, engine: str) -> CaseRecord | None:

@@ -14,7 +14,7 @@ from ..core.wire import Engine, RunFacts
 from . import history
 from .act import Act, Counted, cut_short
 from .poll import Poll
-from .stage import TABLE, Stage
+from .stage import Stage
 from .versions import judge_versions, rewritten, versions
 
 WATERMARKED = (Strategy.INCREMENTAL_APPEND, Strategy.INCREMENTAL_MERGE, Strategy.XMIN, Strategy.CDC)
@@ -33,9 +33,9 @@ def provision(act: Act, stage: Stage) -> None:
     if stage.sink_space != stage.source_space:
         stage.sink.open(stage.sink_space)
     schema = stage.dataset.schema
-    stage.source.create(stage.source_space, TABLE, schema)
+    stage.source.create(stage.source_space, stage.table, schema)
     batches = Counted(stage.dataset.before())
-    loaded = stage.source.load(stage.source_space, TABLE, schema, batches)
+    loaded = stage.source.load(stage.source_space, stage.table, schema, batches)
     act.observed["bytes"] = batches.bytes
     act.planned["rows"] = stage.dataset.spec.rows_before
     act.check("seeded", expected=stage.dataset.spec.rows_before, actual=loaded)
@@ -47,7 +47,7 @@ def load(act: Act, stage: Stage, engine: Engine) -> None:
     with ExitStack() as held:
         if stage.case.strategy is Strategy.XMIN:
             finish = stage.transactions().hold(
-                stage.source_space, TABLE, stage.dataset.schema, stage.dataset.commits()[-1]
+                stage.source_space, stage.table, stage.dataset.schema, stage.dataset.commits()[-1]
             )
             held.callback(finish)
             _write_again(stage)
@@ -70,7 +70,7 @@ def _write_again(stage: Stage) -> None:
         free = batch.filter(pc.invert(pc.is_in(batch.column("id"), late.updates.column("id").combine_chunks())))
         if free.num_rows:
             none, row = late.updates.slice(0, 0), pa.Table.from_batches([free.slice(0, 1)])
-            stage.source.change(stage.source_space, TABLE, schema, [Commit(late.deletes.slice(0, 0), row, none)])
+            stage.source.change(stage.source_space, stage.table, schema, [Commit(late.deletes.slice(0, 0), row, none)])
             return
 
 
@@ -118,6 +118,8 @@ def reconcile(act: Act, stage: Stage, engine: Engine) -> None:
     judge(act, stage, stage.expect(ActName.RECONCILE))
     act.check("deletes_reconciled", expected=planned, actual=facts.deleted)
     act.observed["deletes_checked"] = planned
+    if act.diff is not None:
+        act.observed |= {"deletes_missed": act.diff.extra, "deletes_false": act.diff.missing}
 
 
 def needs_reconcile(stage: Stage) -> bool:
@@ -129,7 +131,7 @@ def return_keys(act: Act, stage: Stage, engine: Engine) -> None:
     """scd2: keys that the source had lost come back; each gets a version that begins after its absence."""
     returns = stage.dataset.returns()
     act.planned["returned"] = returns.inserts.num_rows
-    stage.source.change(stage.source_space, TABLE, stage.dataset.schema, [returns])
+    stage.source.change(stage.source_space, stage.table, stage.dataset.schema, [returns])
     act.run(engine, stage.job(ActName.RETURN))
     judge(act, stage, stage.expect(ActName.RETURN))
 
@@ -165,7 +167,7 @@ def _change_source(act: Act, stage: Stage) -> None:
         late=counts.update_late + counts.insert_late,
     )
     new = commits[:-1] if stage.case.strategy is Strategy.XMIN else commits
-    stage.source.change(stage.source_space, TABLE, stage.dataset.schema, new)
+    stage.source.change(stage.source_space, stage.table, stage.dataset.schema, new)
     source = stage.compare_source(expect_source(stage.dataset, changed=True))
     act.check("source", expected=0, actual=source.missing + source.extra + source.changed + source.duplicated)
 
@@ -194,7 +196,7 @@ def _run_polled(act: Act, stage: Stage, engine: Engine, expectation: Expectation
         return act.run(engine, stage.job(ActName.CHANGE))
     old = stage.fingerprint_of(stage.expect(ActName.LOAD))
     new = stage.fingerprint_of(expectation)
-    with Poll(stage, TABLE) as poll:
+    with Poll(stage, stage.table) as poll:
         facts = act.run(engine, stage.job(ActName.CHANGE))
     strange = [seen for seen in poll.seen if seen not in (old, new)]
     act.observed["polls"] = poll.count

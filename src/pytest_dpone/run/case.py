@@ -14,7 +14,7 @@ from ..core.registry import Registry
 from ..core.wire import Engine, ServiceInfo
 from ..errors import EngineFailed, described
 from ..services.turn import turn
-from . import acts, logged, rejects
+from . import acts, crash, evolve, logged, rejects
 from .act import Act
 from .foreign import support_of
 from .settings import RunSettings, several_batches
@@ -48,7 +48,7 @@ def certify(
     problem = ""
     try:
         with stage_for(case, registry=registry, services=services, settings=settings) as stage:
-            stage.own_columns, stage.history = support.own_columns, support.history
+            stage.support = support
             problem = _play(stage, engine, played, on_act)
     except Exception as error:
         problem = f"the harness failed: {_text(error)}"
@@ -102,7 +102,7 @@ def failed(case: Case, *, detail: str, settings: RunSettings, engine: object) ->
 def rerun_command(case: Case, settings: RunSettings) -> str:
     """The shell command that plays exactly this case again, in the same folder."""
     words = ["pytest", f"--dpone-case={case.case_id}", f"--dpone-rows={settings.rows}", f"--dpone-seed={settings.seed}"]
-    for name in ("change_ratio", "delete_ratio", "dataset"):
+    for name in ("change_ratio", "delete_ratio", "dataset", "crash"):
         if (value := getattr(settings, name)) != RunSettings.model_fields[name].default:
             words.append(f"--dpone-{name.replace('_', '-')}={value}")
     if settings.batch_rows != several_batches(settings.rows):
@@ -144,7 +144,7 @@ def _turn(stage: Stage, act: ActName) -> AbstractContextManager[None]:
     strategy, service = stage.case.strategy, stage.service_names[stage.case.source]
     if strategy is Strategy.XMIN and act is ActName.LOAD:
         return turn(stage.settings.run_id, service, alone=True)
-    if strategy is Strategy.CDC and act in (ActName.LOAD, ActName.REJECT):
+    if strategy is Strategy.CDC and act in (ActName.LOAD, ActName.CRASH, ActName.REJECT):
         return turn(stage.settings.run_id, service, alone=False)
     return nullcontext()
 
@@ -162,6 +162,10 @@ def _programme(stage: Stage, engine: Engine) -> list[tuple[ActName, Callable[[Ac
         programme.append((ActName.LOG, partial(logged.log, stage=stage, engine=engine)))
     if acts.needs_reconcile(stage):
         programme.append((ActName.RECONCILE, partial(acts.reconcile, stage=stage, engine=engine)))
+    if evolve.evolves(stage.case, stage.support):
+        programme.append((ActName.EVOLVE, partial(evolve.evolve, stage=stage, engine=engine)))
+    if crash.why_not(stage.case, engine, stage.settings) is None:
+        programme.append((ActName.CRASH, partial(crash.crash, stage=stage, engine=engine)))
     if rejects.rejects_anything(stage):
         programme.append((ActName.REJECT, partial(rejects.reject, stage=stage, engine=engine)))
     return programme

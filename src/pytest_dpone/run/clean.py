@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pydantic import SecretStr
+
 from ..core.model import ServiceRecord
 from ..core.wire import ServiceInfo, scrub
 from ..errors import UsageError, described
 from ..services import journal, lease
-from ..services.catalog import open_catalog
-from ..services.stack import external_from_environ
+from ..services.addresses import external_from_environ
+from ..services.catalog import CATALOGS, open_catalog
+from ..services.clients import clients_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +55,30 @@ def remains() -> list[Cleaned]:
 
 
 def _remove(run_id: str, made: journal.Made, url: object) -> Cleaned:
-    from pydantic import SecretStr
-
     if not isinstance(url, SecretStr):
         variable = f"DPONE_{made.service.upper()}_URL"
         return Cleaned(made.service, made.namespace, f"could not be removed: {variable} is not set")
+    try:
+        _drop(made, url)
+    except Exception as error:
+        text = scrub(described(error), [url]).partition("\n")[0]
+        return Cleaned(made.service, made.namespace, f"could not be removed: {text}")
+    journal.forget(run_id, made)
+    return Cleaned(made.service, made.namespace, "removed")
+
+
+def _drop(made: journal.Made, url: SecretStr) -> None:
+    if made.service not in CATALOGS:
+        clients = clients_of(made.service)
+        client = clients.connect(url.get_secret_value())
+        try:
+            clients.drop(client, made.namespace)
+        finally:
+            clients.close(client)
+        return
     record = ServiceRecord(name=made.service, provider="external", product="", version="", fidelity="real")
     catalog = open_catalog(ServiceInfo(record=record, url=url), bucket=made.bucket)
     try:
         catalog.close(made.namespace)
-    except Exception as error:
-        text = scrub(described(error), [url]).partition("\n")[0]
-        return Cleaned(made.service, made.namespace, f"could not be removed: {text}")
     finally:
         catalog.disconnect()
-    journal.forget(run_id, made)
-    return Cleaned(made.service, made.namespace, "removed")

@@ -30,14 +30,14 @@ from .tree import Tree
 UNRELEASED = "unreleased"
 """Stands for the release in the index and the chain of a run that is of none."""
 
-_LATER = "not implemented yet"
-_STATE_LATER = {
-    "survives_a_kill": _LATER,
-    "committed_after_data": _LATER,
-    "two_runs_at_once": _LATER,
-    "corrupted_state_is_an_error": _LATER,
+_NO_CRASH = "no case of this run was killed: see --dpone-crash"
+_STATE_CHECKS = {
+    "survives_a_kill": "state_survives_kill",
+    "committed_after_data": "crash.committing.rows",
+    "two_runs_at_once": "state_two_runs",
+    "damaged_state_is_an_error": "state_damaged",
 }
-_RECONCILIATION_LATER = {"after_a_crash": _LATER}
+_RECONCILIATION_CHECKS = {"after_a_crash": "crash.committing.rows"}
 _PACK_FILES = {
     "service_markers": documents.MARKERS,
     "runtime_metrics": documents.RUNTIME,
@@ -165,8 +165,9 @@ class Conclusion:
             for kind in (documents.STATE, documents.RECONCILIATION, documents.LIVE_STATE):
                 self._skip(kind, "no case of this run keeps a state and reconciles deletes")
             return
-        self._judge(documents.STATE, CheckedFacts(rows=tuple(state), not_run=_STATE_LATER))
-        self._judge(documents.RECONCILIATION, CheckedFacts(rows=tuple(reconciliation), not_run=_RECONCILIATION_LATER))
+        self._judge(documents.STATE, CheckedFacts(rows=tuple(state), not_run=_not_shown(measured, _STATE_CHECKS)))
+        reconciled = CheckedFacts(rows=tuple(reconciliation), not_run=_not_shown(measured, _RECONCILIATION_CHECKS))
+        self._judge(documents.RECONCILIATION, reconciled)
         self._pack("live_state_reconciliation", documents.LIVE_STATE, ("state", "reconciliation"))
 
     def _certification_pack(self, measured: Measured) -> None:
@@ -253,3 +254,9 @@ class Conclusion:
 def _held(rows: Sequence[CheckedRow]) -> bool:
     """If something was checked, and nothing failed."""
     return bool(rows) and not any(row.failed for row in rows)
+
+
+def _not_shown(measured: Measured, checks: Mapping[str, str]) -> dict[str, str]:
+    """Of `checks`, name → check, those that no case of the run has made."""
+    shown = frozenset[str]().union(*(tally.shown for tally in measured.tallies))
+    return {name: _NO_CRASH for name, check in checks.items() if check not in shown}

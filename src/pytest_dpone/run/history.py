@@ -11,7 +11,7 @@ from ..core.kinds import Field
 from ..core.model import ActName
 from ..core.oracle import CURRENT
 from .act import Act
-from .stage import TABLE, Stage
+from .stage import Stage
 
 _KINDS = ("timestamptz", "timestamp")
 _HASHES = ("text", "binary", "uint64", "int64")
@@ -19,7 +19,7 @@ _HASHES = ("text", "binary", "uint64", "int64")
 
 def current(stage: Stage) -> Field:
     """The column from which it is read if a version is current: the flag, or else the end of its interval."""
-    columns = stage.history
+    columns = stage.support.history
     if columns.is_current is not None:
         return Field(columns.is_current, "bool", nullable=False)
     return Field(columns.valid_to, _kind(stage, columns.valid_to, _KINDS))
@@ -51,7 +51,7 @@ def judge(act: Act, stage: Stage) -> None:
     act.check("history.overlaps", expected=0, actual=_count(overlaps))
     absent = stage.dataset.returns().inserts.num_rows if act.name is ActName.RETURN else 0
     act.check("history.gaps", expected=absent, actual=_count(pc.less(ends, begins)))
-    if stage.history.row_hash is not None:
+    if stage.support.history.row_hash is not None:
         same = pc.fill_null(pc.equal(pairs["hash"], pairs["next_hash"]), True)
         act.check("history.hash", expected=0, actual=_count(pc.is_null(rows["hash"])) + _count(same))
     _judge_kept(act, stage, rows)
@@ -69,7 +69,7 @@ def _judge_kept(act: Act, stage: Stage, rows: pa.Table) -> None:
 
 def _read(stage: Stage) -> pa.Table:
     """Key, revision, interval, flag and hash of every version, sorted by key and begin."""
-    columns = stage.history
+    columns = stage.support.history
     found = {"valid_from": columns.valid_from, "valid_to": columns.valid_to}
     fields = [Field("id", "int64"), Field("revision", "int64")]
     fields += [Field(name, _kind(stage, name, _KINDS)) for name in found.values()]
@@ -79,7 +79,7 @@ def _read(stage: Stage) -> pa.Table:
     flag = current(stage)
     asked = fields if flag.kind != "bool" else [*fields, flag]
     order = ("id", columns.valid_from, "revision")
-    batches = list(stage.sink.read(stage.sink_space, TABLE, asked, order_by=order))
+    batches = list(stage.sink.read(stage.sink_space, stage.table, asked, order_by=order))
     rows = pa.Table.from_batches(batches) if batches else _empty(asked)
     open_ended = rows.column(flag.name) if flag.kind == "bool" else pc.is_null(rows.column(flag.name))
     plain = {"id": rows["id"], "revision": rows["revision"]} | {ours: rows[name] for ours, name in found.items()}
@@ -104,7 +104,7 @@ def _pairs(rows: pa.Table) -> pa.Table:
 
 def _kind(stage: Stage, column: str, kinds: tuple[str, ...]) -> str:
     """The first of `kinds` that the sink's column may hold; the first one if none fits, which then can't be read."""
-    native = stage.sink.columns(stage.sink_space, TABLE)[column]
+    native = stage.sink.columns(stage.sink_space, stage.table)[column]
     return next((kind for kind in kinds if stage.dataset.contracts.accepts(stage.case.sink, kind, native)), kinds[0])
 
 

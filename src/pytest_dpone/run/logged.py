@@ -13,7 +13,7 @@ from ..core.oracle import expect_table
 from ..core.wire import Engine
 from .act import Act
 from .acts import judge, keep_state
-from .stage import TABLE, Stage
+from .stage import Stage
 
 
 def log(act: Act, stage: Stage, engine: Engine) -> None:
@@ -21,13 +21,13 @@ def log(act: Act, stage: Stage, engine: Engine) -> None:
     source, dataset = stage.transactions(), stage.dataset
     keys = logged.rekeyed(dataset)
     act.planned["rekeyed"] = len(keys)
-    source.rekey(stage.source_space, TABLE, dataset.schema.key[0], keys, offset=logged.OFFSET)
+    source.rekey(stage.source_space, stage.table, dataset.schema.key[0], keys, offset=logged.OFFSET)
     _mirrored(act, stage, engine, partial(logged.after_rekeying, dataset))
     if any(not check.passed for check in act.checks):
         return
-    source.truncate(stage.source_space, TABLE)
+    source.truncate(stage.source_space, stage.table)
     rows = partial(logged.after_truncating, dataset)
-    stage.source.load(stage.source_space, TABLE, dataset.schema, rows())
+    stage.source.load(stage.source_space, stage.table, dataset.schema, rows())
     _mirrored(act, stage, engine, rows)
 
 

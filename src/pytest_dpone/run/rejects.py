@@ -10,7 +10,7 @@ from ..core.model import ActName, Check, Strategy
 from ..core.wire import Engine
 from ..errors import described
 from .act import Act
-from .stage import STATE, Stage
+from .stage import Stage
 
 
 def reject(act: Act, stage: Stage, engine: Engine) -> None:
@@ -30,7 +30,7 @@ def _reject_one(act: Act, stage: Stage, engine: Engine, rejection: Rejection, *,
     name = f"rejects.{rejection.kind}.{rejection.feature}"
     stage.source.create(stage.source_space, table, rejection.schema)
     stage.source.load(stage.source_space, table, rejection.schema, [rejection.rows])
-    job = stage.job(ActName.LOAD, table=table, state=f"{STATE}_{table}", schema=rejection.schema)
+    job = stage.beside(table).job(ActName.LOAD, schema=rejection.schema)
     value = _visible_value(rejection)
     try:
         act.run(engine, job)

@@ -31,6 +31,8 @@ class RunSettings(Frozen):
     keep: Literal["never", "failed", "always"] = "never"
     allow_slots: bool = False
     """If cdc may make a replication slot on a Postgres that the run did not start."""
+    crash: Literal["off", "quick", "full"] = "quick"
+    """How often an engine is killed on the routes where that is tried."""
     engine: str = "native"
     """The name under which the engine was asked for; a fixture may have put another one in its place."""
     rerun_options: tuple[str, ...] = ()

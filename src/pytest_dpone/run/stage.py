@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 import pyarrow as pa
@@ -17,7 +17,7 @@ from ..core.kinds import Field, TableSchema
 from ..core.model import ActName, Case, Check, DiffReport, Strategy
 from ..core.oracle import CURRENT, Expectation, expect
 from ..core.registry import Family, Registry
-from ..core.wire import HistoryColumns, Job, ServiceInfo, scrub, slot_name
+from ..core.wire import SUPPORTED, Job, ServiceInfo, Support, scrub, slot_name
 from ..errors import UsageError
 from ..services import journal
 from ..services.catalog import Catalog, Fingerprint, Transactions, open_catalog
@@ -49,8 +49,9 @@ class Stage:
     """If the sink keeps events, of which the last one of a key is its row."""
     service_names: Mapping[str, str]
     """Family → the service that holds its tables."""
-    own_columns: tuple[str, ...] = ()
-    history: HistoryColumns = field(default_factory=HistoryColumns)
+    table: str = TABLE
+    support: Support = SUPPORTED
+    """What the engine says of the case."""
     intervals: pa.Table | None = None
     """scd2: key, revision and begin of the versions that the last act has left."""
     claims: dict[ActName, str] = field(default_factory=dict)
@@ -61,8 +62,6 @@ class Stage:
         act: ActName,
         *,
         mode: str = "load",
-        table: str = TABLE,
-        state: str = STATE,
         schema: TableSchema | None = None,
         **fields: object,
     ) -> Job:
@@ -74,18 +73,32 @@ class Stage:
                 "run_id": self.settings.run_id,
                 "strategy": self.case.strategy,
                 "mode": mode,
-                "source": self.source.endpoint(self.source_space, table),
-                "sink": self.sink.endpoint(self.sink_space, table),
+                "source": self.source.endpoint(self.source_space, self.table),
+                "sink": self.sink.endpoint(self.sink_space, self.table),
                 "key": schema.key,
                 "cursor": schema.cursor,
                 "partition": schema.partition,
-                "slot": slot_name(self.source_space, table) if self.case.strategy is Strategy.CDC else "",
-                "state_table": state,
+                "slot": slot_name(self.source_space, self.table) if self.case.strategy is Strategy.CDC else "",
+                "state_table": self.state_table,
                 "batch_rows": self.settings.batch_rows,
                 **cut(self.case.strategy, act),
                 **fields,
             }
         )
+
+    @property
+    def state_table(self) -> str:
+        """Where the engine keeps the state of the table."""
+        return STATE if self.table == TABLE else f"{STATE}_{self.table}"
+
+    def beside(self, table: str, settings: RunSettings | None = None) -> Stage:
+        """The same stage for another table, with a state of its own; with `settings` its rows are a new dataset's."""
+        if settings is None:
+            return replace(self, table=table, claims={}, intervals=None)
+        dataset = Dataset(
+            settings.dataset_spec(), source=self.case.source, sink=self.case.sink, contracts=self.dataset.contracts
+        )
+        return replace(self, table=table, settings=settings, dataset=dataset, claims={}, intervals=None)
 
     def expect(self, act: ActName) -> Expectation:
         """What the sink must hold after `act`."""
@@ -111,11 +124,13 @@ class Stage:
     def _read(
         self, catalog: Catalog, space: str, fields: Sequence[Field], expectation: Expectation
     ) -> Iterator[pa.RecordBatch]:
-        return catalog.read(space, TABLE, fields, order_by=expectation.identity, batch_rows=self.settings.batch_rows)
+        return catalog.read(
+            space, self.table, fields, order_by=expectation.identity, batch_rows=self.settings.batch_rows
+        )
 
     def check_schema(self) -> Check:
         """The sink has the expected columns, with types that the contracts accept, and none but the engine's own."""
-        found = self.sink.columns(self.sink_space, TABLE)
+        found = self.sink.columns(self.sink_space, self.table)
         wrong = [
             f"{visible(f.name)} is {found[f.name]}, not accepted for {f.kind}"
             if f.name in found
@@ -125,9 +140,10 @@ class Stage:
         ]
         expected = {f.name for f in self.dataset.schema.fields}
         if self.case.strategy is Strategy.SCD2:
-            wrong += [f"{visible(name)} is missing" for name in self.history.names if name not in found]
-            expected.update(self.history.names)
-        surplus = [n for n in found if n not in expected and not any(fnmatchcase(n, g) for g in self.own_columns)]
+            wrong += [f"{visible(name)} is missing" for name in self.support.history.names if name not in found]
+            expected.update(self.support.history.names)
+        own = self.support.own_columns
+        surplus = [n for n in found if n not in expected and not any(fnmatchcase(n, glob) for glob in own)]
         wrong += [f"{visible(name)} is not expected" for name in surplus]
         detail = "; ".join(wrong[:8]) + (f"; … {len(wrong)} in all" if len(wrong) > 8 else "")
         return Check(name="schema", passed=not wrong, expected=len(expected), actual=len(found), detail=detail)

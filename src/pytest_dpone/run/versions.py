@@ -6,12 +6,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .act import Act
-from .stage import TABLE, Stage
+from .stage import Stage
 
 
 def versions(stage: Stage) -> pa.Table | None:
     """(key, version) of each row of the sink; None if a reader can't see that."""
-    return stage.sink.row_versions(stage.sink_space, TABLE, stage.dataset.schema.key[0])
+    return stage.sink.row_versions(stage.sink_space, stage.table, stage.dataset.schema.key[0])
 
 
 def judge_versions(act: Act, stage: Stage, before: pa.Table) -> None:

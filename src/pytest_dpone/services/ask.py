@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 from ..errors import ServiceFailed, require
 from .sigv4 import signed_headers
@@ -185,13 +185,15 @@ def _minio_version(parts: SplitResult, timeout: float) -> str:
 
 
 def _s3_get(parts: SplitResult, path: str, timeout: float) -> tuple[int, dict[str, str], bytes]:
+    options = dict(parse_qsl(parts.query))
     headers = signed_headers(
         host=_host_header(parts),
         path=path,
         query="",
         key=_user(parts, ""),
         secret=_password(parts),
-        region=parse_qs(parts.query).get("region", ["us-east-1"])[0],
+        region=options.get("region", "us-east-1"),
+        token=options.get("token", ""),
         now=datetime.now(UTC),
     )
     return _get(parts, path, headers, timeout, default_port=9000)
@@ -247,6 +249,10 @@ def _password(parts: SplitResult) -> str:
 
 def _hint(text: str) -> str:
     lower = text.lower()
+    if "accessdenied" in lower:
+        return "allow s3:ListAllMyBuckets: the list of buckets is what a server is asked first"
+    if "token" in lower:
+        return "the session token is wrong or has expired: ask for another, and put it percent-encoded behind ?token="
     if any(word in lower for word in ("password", "authentication", "invalidaccesskeyid", "signaturedoesnotmatch")):
         return "check the user name and the password in the address"
     if "could not translate host" in lower or "name or service not known" in lower or "resolve" in lower:

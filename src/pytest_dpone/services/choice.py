@@ -33,10 +33,25 @@ class DockerLook:
     images: Mapping[str, str] = field(default_factory=dict)
     memory: int = 0
     """Bytes of memory of the engine's machine; 0 if it does not tell."""
+    root: str = ""
+    """The folder where the engine keeps images and containers."""
+    stand_ins: Mapping[str, str] = field(default_factory=dict)
+    """Service → fidelity of its image, if that is here and says by its labels that it is not the vendor's."""
     compose_error: str = "Docker Compose was not looked for"
     """Why nothing can be had by Docker Compose; empty if it works."""
     composed: Mapping[str, str] = field(default_factory=dict)
     """Service of the compose file → why it can't be had; empty if it is up already, or can be started."""
+    up: Sequence[str] = ()
+    """Services that somebody has started from the compose file by hand."""
+
+
+@dataclass(frozen=True)
+class KafkaLook:
+    """The Apache Kafka that a variable names. Both empty: none is named, so that our broker is meant."""
+
+    version: str = ""
+    error: str = ""
+    """Why it can't run, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +64,7 @@ class Surroundings:
     docker: Callable[[], DockerLook]
     has_postgres_binaries: Callable[[], bool]
     missing: Callable[[tuple[str, ...]], Sequence[str]] = missing_modules
-    has_kafka: Callable[[], bool] = lambda: False
-    """If Apache Kafka itself can run here, so that our broker is not needed."""
+    kafka: Callable[[], KafkaLook] = KafkaLook
 
 
 def choose(name: str, around: Surroundings) -> Choice:
@@ -104,7 +118,9 @@ def _automatic(service: Service, around: Surroundings) -> Choice:
     if not (embedded := _against_embedded(service, around)):
         return Choice(service.name, "embedded", f"no address is set; docker: {docker}")
     ways = f"external: {external}; docker: {docker}; embedded: {embedded}"
-    return Choice(service.name, None, f"{service.name}: no provider can serve it. {ways}")
+    # Who sets a variable to an Apache Kafka that can't run has asked for it.
+    named = service.name == "kafka" and bool(around.kafka().error)
+    return Choice(service.name, None, f"{service.name}: no provider can serve it. {ways}", asked=named)
 
 
 def _against_external(service: Service, around: Surroundings) -> str:
@@ -135,8 +151,8 @@ def _against_memory(image: Image, look: DockerLook) -> str:
 def _against_embedded(service: Service, around: Surroundings) -> str:
     if not service.embedded:
         return service.no_embedded
-    if service.name == "kafka" and around.has_kafka():
-        return ""
+    if service.name == "kafka" and (named := around.kafka()) != KafkaLook():
+        return named.error
     if absent := around.missing(service.embedded_modules):
         return f"{_absent(absent)}; pip install 'pytest-dpone[embedded]'"
     if service.name == "postgres" and not around.has_postgres_binaries():
@@ -153,6 +169,13 @@ def _against_compose(service: Service, around: Surroundings) -> str:
     if not look.engine:
         return look.error
     return look.compose_error or look.composed.get(service.name, f"the compose file has no service {service.name}")
+
+
+def against(provider: str, service: Service, around: Surroundings) -> str:
+    """Why `provider` can't serve the service, and what to do; empty if it can."""
+    if absent := around.missing(service.client_modules):
+        return f"{_absent(absent)}; pip install 'pytest-dpone[{service.extra}]'"
+    return _REASONS[provider](service, around)
 
 
 _REASONS: Mapping[str, Callable[[Service, Surroundings], str]] = {

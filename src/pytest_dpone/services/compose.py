@@ -20,7 +20,8 @@ from typing import Any
 
 from ..errors import ServiceFailed
 from .ask import Answer, ask, prove
-from .docker import client_of, digest_of, fidelity_of, print_log, published_port, url_of, watch
+from .docker import print_log, published_port, url_of, watch
+from .docker_engine import client_of, digest_of, fidelity_of
 from .keeper import Ready, Spec, Wire, shield, stay, wait_until
 from .project import (
     Project,

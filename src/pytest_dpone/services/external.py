@@ -1,4 +1,4 @@
-"""The external provider: a server that somebody else runs, verified by one real query and otherwise left alone."""
+"""The external provider: a server that somebody else runs; it is asked, and the rights of the account are tried."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from ..errors import ServiceFailed
 from .ask import ask
 from .keeper import Ready, Spec, Wire, run
 from .patience import patiently
+from .rights import try_rights
 
 
 def keep(spec: Spec, wire: Wire) -> None:
-    """Ask the server at the address once, and end; raises `ServiceFailed` with a hint, without the password."""
+    """Ask the server at the address, try the rights, and end; raises `ServiceFailed` with a hint, without secrets."""
     try:
         answer = patiently(lambda: ask(spec.service, spec.url, timeout=min(spec.timeout, 10.0)))
+        patiently(lambda: try_rights(spec.service, spec.url, spec.run_id))
     except ServiceFailed as error:
         raise ServiceFailed(f"the server at {redact(spec.url)} refused: {error.fact}", hint=error.hint) from None
     except OSError as error:

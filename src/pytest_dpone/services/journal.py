@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,14 +26,16 @@ class Made:
 
 def note(run_id: str, made: Made, *, base: Path | None = None) -> None:
     """Record that `made` is about to be made. One short append, which a process that is killed does not undo."""
-    _append(run_id, {**asdict(made), "gone": False}, base)
+    with _alone(base):
+        _append(run_id, {**asdict(made), "gone": False}, base)
 
 
 def forget(run_id: str, made: Made, *, base: Path | None = None) -> None:
     """Record that `made` is gone; the record of a run that left nothing goes too."""
-    _append(run_id, {**asdict(made), "gone": True}, base)
-    if not left(run_id, base=base):
-        _path(run_id, base).unlink(missing_ok=True)
+    with _alone(base):
+        _append(run_id, {**asdict(made), "gone": True}, base)
+        if not left(run_id, base=base):
+            _path(run_id, base).unlink(missing_ok=True)
 
 
 def left(run_id: str, *, base: Path | None = None) -> list[Made]:
@@ -61,9 +66,21 @@ def runs_with_remains(*, base: Path | None = None) -> list[str]:
     return [name for name in names if RUN_ID.fullmatch(name) and left(name, base=base)]
 
 
+@contextlib.contextmanager
+def _alone(base: Path | None) -> Iterator[None]:
+    """While nobody else writes: a line that is added to a record just before it is removed would be lost."""
+    folder = (base or base_directory()) / _FOLDER
+    folder.mkdir(mode=0o700, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
 def _append(run_id: str, data: dict[str, object], base: Path | None) -> None:
     path = _path(run_id, base)
-    path.parent.mkdir(mode=0o700, exist_ok=True)
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
     try:
         os.write(handle, json.dumps(data).encode() + b"\n")

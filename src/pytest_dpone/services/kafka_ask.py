@@ -62,11 +62,11 @@ def prove_kafka(url: str, timeout: float) -> None:
     admin = admin_module.AdminClient(settings)
     try:
         admin.create_topics([admin_module.NewTopic(name, 1, 1)])[name].result(timeout)
-        _send(kafka.Producer(settings), name, timeout)
+        send(kafka.Producer(settings), name, timeout)
         consumer = kafka.Consumer({**settings, "group.id": name, "auto.offset.reset": "earliest"})
         try:
             consumer.subscribe([name])
-            _receive(consumer, name, timeout)
+            receive(consumer, name, timeout)
         finally:
             consumer.close()
         with contextlib.suppress(kafka.KafkaException):
@@ -83,19 +83,33 @@ def release(level: int) -> str:
     return next((name for highest, name in _RELEASES if level <= highest), f"newer than {_RELEASES[-1][1]}")
 
 
-def _send(producer: Any, topic: str, timeout: float) -> None:
-    failures: list[str] = []
-    producer.produce(topic, b"ready", on_delivery=lambda error, _: failures.append(str(error)) if error else None)
-    if producer.flush(timeout) or failures:
-        raise ServiceFailed(f"a message was not taken: {failures or 'no answer'}", hint="see its log")
+def send(producer: Any, topic: str, timeout: float) -> None:
+    """Send a message and wait until it is taken; raises the broker's error, or `ServiceFailed` without an answer."""
+    failures: list[Any] = []
+    producer.produce(
+        topic, b"ready", key=b"dpone", on_delivery=lambda error, _: failures.append(error) if error else None
+    )
+    unsent = producer.flush(timeout)
+    if failures:
+        kafka: Any = require("confluent_kafka", extra="kafka")
+        raise kafka.KafkaException(failures[0])
+    if unsent:
+        raise ServiceFailed(f"a message was not taken within {timeout:g} s", hint="see its log")
 
 
-def _receive(consumer: Any, topic: str, timeout: float) -> None:
+def receive(consumer: Any, topic: str, timeout: float) -> None:
+    """Wait for the message of `send`; raises the broker's error, or `ServiceFailed` if it does not come."""
+    kafka: Any = require("confluent_kafka", extra="kafka")
     deadline = time.monotonic() + timeout
+    refused = (kafka.KafkaError.TOPIC_AUTHORIZATION_FAILED, kafka.KafkaError.GROUP_AUTHORIZATION_FAILED)
     while time.monotonic() < deadline:
         message = consumer.poll(0.2)
-        if message is not None and message.error() is None and message.value() == b"ready":
+        if message is None:
+            continue
+        if message.error() is None and message.value() == b"ready":
             return
+        if message.error() is not None and message.error().code() in refused:
+            raise kafka.KafkaException(message.error())
     raise ServiceFailed(f"a message was taken, but did not come back from {topic}", hint="see its log")
 
 

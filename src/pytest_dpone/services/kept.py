@@ -106,7 +106,8 @@ class Kept:
             self.info = {"provider": self.provider, **message["info"], "log": str(self.log)}
         elif event == "failed":
             elapsed = time.monotonic() - self.started
-            self._fail(f"could not be started (after {elapsed:.1f} s): {message['fact']}", message["hint"])
+            what = "can't be used" if self.provider == "external" else "could not be started"
+            self._fail(f"{what} (after {elapsed:.1f} s): {message['fact']}", message["hint"])
         elif event == "died":
             self._fail(f"died: {message['fact']}", "look for what killed it: memory, disk, another process")
 

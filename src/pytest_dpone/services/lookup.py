@@ -1,4 +1,4 @@
-"""One look at the Docker Engine per run, in a process of its own so that a slow engine holds up nobody."""
+"""Looks at what there is: the Docker Engine, in a process of its own since it may be slow, binaries, Apache Kafka."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from .choice import DockerLook
+from ..errors import UsageError
+from .choice import DockerLook, KafkaLook
 from .keeper import last_lines
 from .kept import spawn
 from .table import SERVICES
@@ -53,7 +54,7 @@ class DockerLookup:
             return
         self._deadline = time.monotonic() + LIMIT
         self._process = spawn(
-            "pytest_dpone.services.docker", self._log, json.dumps({"images": self._images, **self._question}), "--look"
+            "pytest_dpone.services.docker_engine", self._log, json.dumps({"images": self._images, **self._question})
         )
         assert self._process.stdout is not None
         self._selector.register(self._process.stdout, selectors.EVENT_READ, lambda _: self._hear())
@@ -92,3 +93,21 @@ class DockerLookup:
         self._selector.unregister(self._process.stdout)
         self._process.kill()
         self._process.wait()
+
+
+def has_postgres_binaries() -> bool:
+    """If an embedded Postgres can run."""
+    from .embedded.postgres import locate
+
+    return locate(os.environ) is not None
+
+
+def look_at_kafka() -> KafkaLook:
+    """The Apache Kafka that the environment names."""
+    from .embedded.kafka_real import locate
+
+    try:
+        home = locate(os.environ)
+    except UsageError as error:
+        return KafkaLook(error=f"{error.fact}; {error.hint}")
+    return KafkaLook(version=home.version) if home is not None else KafkaLook()

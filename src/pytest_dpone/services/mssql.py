@@ -4,6 +4,8 @@ pymssql puts parameters into the text of a query by itself, so what it makes of 
 
 - it writes ASCII `bytes` as text, and a float as a decimal number: give `bytearray`, and floats as text;
 - `bulk_copy` changes values (empty texts, texts that are not ASCII, microseconds): it is not used here.
+
+All traps, and the test that holds us off each, are listed in `tests/services/test_mssql.py`.
 """
 
 from __future__ import annotations

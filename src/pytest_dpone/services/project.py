@@ -143,7 +143,7 @@ def look_at_file(
         up = by_hand(client, file)
         if not (command := compose_command()):
             error = "" if up else "neither `docker compose` nor `docker-compose` is here"
-            return replace(seen, compose_error=error, composed=dict.fromkeys(up, ""))
+            return replace(seen, compose_error=error, composed=dict.fromkeys(up, ""), up=tuple(up))
         images = images_of(command, file, image_variables(others))
     except DponeError as error:
         return replace(seen, compose_error=error.fact)
@@ -152,7 +152,7 @@ def look_at_file(
     named = {name: images[compose_name(name)] for name in SERVICES if compose_name(name) in images}
     with ThreadPoolExecutor(max(1, len(named))) as pool:
         reasons = dict(zip(named, pool.map(against, named.values()), strict=True))
-    return replace(seen, compose_error="", composed=reasons | dict.fromkeys(up, ""))
+    return replace(seen, compose_error="", composed=reasons | dict.fromkeys(up, ""), up=tuple(up))
 
 
 def by_hand(client: Any, file: str) -> dict[str, Any]:

@@ -25,12 +25,14 @@ class RefusedError(Exception):
 
 
 def signed_headers(
-    *, host: str, path: str, query: str, key: str, secret: str, region: str, now: datetime
+    *, host: str, path: str, query: str, key: str, secret: str, region: str, now: datetime, token: str = ""
 ) -> dict[str, str]:
-    """Headers that make `GET path?query` without a body acceptable to `host`."""
+    """Headers that make `GET path?query` without a body acceptable to `host`; `token` is of temporary credentials."""
     stamp = now.astimezone(UTC).strftime(_STAMP)
     scope = f"{stamp[:8]}/{region}/s3/aws4_request"
     headers = {"host": host, "x-amz-content-sha256": _EMPTY, "x-amz-date": stamp}
+    if token:
+        headers["x-amz-security-token"] = token
     names = sorted(headers)
     pairs = parse_qsl(query, keep_blank_values=True)
     canonical = _canonical("GET", path, pairs, [(name, headers[name]) for name in names], _EMPTY)

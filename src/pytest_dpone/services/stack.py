@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import quote, urlsplit
 
 from pydantic import SecretStr
 
@@ -22,14 +21,14 @@ from ..core.model import ServiceRecord
 from ..core.secrets import Scrubber
 from ..core.wire import ServiceInfo
 from ..errors import DponeError, ServiceFailed, UsageError
-from . import kafka_address, lease
+from . import lease
+from .addresses import check_address
 from .choice import Choice, known_provider, known_service
 from .keeper import exit_text, last_lines
 from .life import children_environ
 from .project import PACKAGED
-from .table import SERVICES
 
-__all__ = ["Choice", "Stack", "StackSettings", "external_from_environ"]
+__all__ = ["Choice", "Stack", "StackSettings"]
 
 _LAUNCH = 20.0
 """Seconds until the supervisor must listen."""
@@ -54,6 +53,8 @@ class StackSettings:
     pull_timeout: float = 600.0
     compose_file: str = ""
     """Of the provider compose; without it the one that comes with us."""
+    planned: Sequence[str] = ()
+    """Services that the run will need. The accounts of those at addresses are tried before any service is given."""
 
     def __post_init__(self) -> None:
         """Refuse what can't work before anything starts."""
@@ -62,7 +63,7 @@ class StackSettings:
         for provider in self.providers.values():
             known_provider(provider)
         for name, url in self.external.items():
-            _check_address(name, url.get_secret_value())
+            check_address(name, url.get_secret_value())
         if self.start_timeout <= 0 or self.pull_timeout <= 0:
             raise UsageError("a timeout must be more than 0 seconds", hint="60 is the default for a start")
 
@@ -193,57 +194,6 @@ def reap_dead_runs() -> list[str]:
     return lease.reap(lease.base_directory(), remove_containers=_remove_containers, remove_projects=_remove_projects)
 
 
-def external_from_environ(environ: Mapping[str, str]) -> dict[str, SecretStr]:
-    """Addresses of services that somebody else runs, from `DPONE_<SERVICE>_URL`.
-
-    Postgres may also be given in parts: `DPONE_POSTGRES_HOST` with `_PORT`, `_USER`, `_PASSWORD`, `_DATABASE`. So may
-    Kafka: `DPONE_KAFKA_BOOTSTRAP` with `_USER`, `_PASSWORD`, `_SASL`, `_TLS`, `_CA`.
-    """
-    found = {
-        service.name: SecretStr(environ[variable])
-        for service in SERVICES.values()
-        for variable in service.variables
-        if environ.get(variable)
-    }
-    if "postgres" not in found and environ.get("DPONE_POSTGRES_HOST"):
-        found["postgres"] = SecretStr(_postgres_from_parts(environ))
-    if "kafka" not in found and (kafka := kafka_address.from_parts(environ)):
-        found["kafka"] = SecretStr(kafka)
-    return found
-
-
-def _postgres_from_parts(environ: Mapping[str, str]) -> str:
-    def part(name: str, default: str) -> str:
-        return environ.get(f"DPONE_POSTGRES_{name}") or default
-
-    user, password = quote(part("USER", "postgres"), safe=""), quote(part("PASSWORD", ""), safe="")
-    login = f"{user}:{password}" if password else user
-    host = part("HOST", "")
-    host = f"[{host}]" if ":" in host else host
-    return f"postgresql://{login}@{host}:{part('PORT', '5432')}/{quote(part('DATABASE', 'postgres'), safe='')}"
-
-
-def _check_address(name: str, url: str) -> None:
-    if name == "kafka":
-        kafka_address.parse_address(url)
-        return
-    service = SERVICES[name]
-    form = f"{service.scheme}://user:password@host:port"
-    try:
-        parts = urlsplit(url)
-        good = parts.scheme in (service.scheme, *service.other_schemes) and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        good = False
-    if not good:
-        # The address may hold a password, so it is not shown.
-        raise UsageError(f"the address of {name} can't be read", hint=f"its form is {form}")
-    if parts.path.strip("/") and not service.database and not service.below_path:
-        raise UsageError(
-            f"the address of {name} names a database or bucket",
-            hint=f"leave it out, a run makes its own: the form is {form}",
-        )
-
-
 def _start_supervisor(held: lease.Lease, settings: StackSettings) -> subprocess.Popen[bytes]:
     log = held.path / "supervisor.log"
     with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as log_file:
@@ -287,13 +237,13 @@ def _await_supervisor(supervisor: subprocess.Popen[bytes], log: Path) -> None:
 
 
 def _remove_containers(ids: Sequence[str], run_id: str) -> None:
-    from .docker import remove_containers
+    from .docker_engine import remove_containers
 
     remove_containers(ids, run_id)
 
 
 def _remove_projects(names: Sequence[str]) -> None:
-    from .docker import client_of
+    from .docker_engine import client_of
     from .project import remove_projects
 
     remove_projects(client_of(timeout=30), names)

@@ -25,8 +25,9 @@ from .keeper import Spec
 from .kept import Kept, start_keeper, stop_all
 from .lease import OwnedProcess, Owner, remove_tree, write_owner
 from .life import boot_id, new_password, service_owner, start_ticks
-from .lookup import DockerLookup
+from .lookup import DockerLookup, has_postgres_binaries, look_at_kafka
 from .project import RunProject
+from .switchboard import Client, Switchboard
 from .table import SERVICES, docker_may_answer
 
 _TICK = 0.25
@@ -44,16 +45,7 @@ class Settings:
     start_timeout: float
     pull_timeout: float
     compose_file: str = ""
-
-
-@dataclass(eq=False)
-class Client:
-    """A connection: one request, one answer."""
-
-    connection: socket.socket
-    received: bytes = b""
-    operation: str = ""
-    names: tuple[str, ...] = ()
+    planned: list[str] = field(default_factory=list)
 
 
 class Supervisor:
@@ -67,7 +59,13 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._services: dict[str, Kept] = {}
         self._choices: dict[str, Choice] = {}
-        self._waiting: list[Client] = []
+        self._switchboard = Switchboard(self._selector)
+        self._foreign = tuple(
+            name
+            for name in settings.planned
+            if name in settings.external and settings.providers.get(name, "auto") in ("auto", "external")
+        )
+        """Planned services at addresses: their accounts are tried before anything is started for a case."""
         compose_file = settings.compose_file if "compose" in settings.providers.values() else ""
         self._docker = DockerLookup(
             settings.images, self._selector, log=directory / "docker.log", compose_file=compose_file
@@ -79,7 +77,7 @@ class Supervisor:
     def run(self) -> None:
         """Serve until it is time to end; then stop all services and remove the run directory."""
         self._note_owner()
-        self._listen()
+        self._switchboard.listen(self._directory / "private")
         self._watch_for_the_end()
         sys.stdout.write("READY\n")
         sys.stdout.flush()
@@ -93,15 +91,6 @@ class Supervisor:
             self._docker.stop()
             stop_all(self._services.values())
             remove_tree(self._directory)
-
-    def _listen(self) -> None:
-        private = self._directory / "private"
-        private.mkdir(mode=0o700)
-        listener = socket.socket(socket.AF_UNIX)
-        listener.bind(str(private / "socket"))
-        listener.listen(128)
-        listener.setblocking(False)
-        self._selector.register(listener, selectors.EVENT_READ, self._accept)
 
     def _watch_for_the_end(self) -> None:
         self._selector.register(sys.stdin, selectors.EVENT_READ, self._stop)
@@ -125,45 +114,21 @@ class Supervisor:
     def _stop(self, _: object) -> None:
         self._stopping = True
 
-    def _accept(self, listener: Any) -> None:
-        with contextlib.suppress(BlockingIOError):
-            connection, _ = listener.accept()
-            connection.setblocking(False)
-            client = Client(connection)
-            self._selector.register(connection, selectors.EVENT_READ, lambda _: self._receive(client))
-
-    def _receive(self, client: Client) -> None:
-        try:
-            data = client.connection.recv(65536)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        client.received += data
-        if not data:
-            self._hang_up(client)
-        elif client.received.endswith(b"\n") and not client.operation:
-            try:
-                request = json.loads(client.received)
-                client.operation, client.names = request["op"], tuple(dict.fromkeys(request["names"]))
-            except (ValueError, LookupError, TypeError):
-                self._hang_up(client)  # not one of our clients
-            else:
-                self._waiting.append(client)
-
     def _answer_waiting(self) -> None:
-        for client in list(self._waiting):
-            try:
-                result = self._try(client)
-            except DponeError as error:
-                self._reply(client, {"error": {"type": type(error).__name__, "fact": error.fact, "hint": error.hint}})
-                continue
-            except Exception as error:  # one question that goes wrong must not end the services of the others
-                fact = self._scrub(f"the supervisor failed at {client.operation!r}: {type(error).__name__}: {error}")
-                self._reply(client, {"error": {"type": "ServiceFailed", "fact": fact, "hint": "is the disk full?"}})
-                continue
-            if result is not None:
-                self._reply(client, {"result": result})
+        for client in self._switchboard.waiting():
+            answer = self._answer(client)
+            if answer is not None:
+                self._switchboard.reply(client, answer)
+
+    def _answer(self, client: Client) -> dict[str, Any] | None:
+        try:
+            result = self._try(client)
+        except DponeError as error:
+            return {"error": {"type": type(error).__name__, "fact": error.fact, "hint": error.hint}}
+        except Exception as error:  # one question that goes wrong must not end the services of the others
+            fact = self._scrub(f"the supervisor failed at {client.operation!r}: {type(error).__name__}: {error}")
+            return {"error": {"type": "ServiceFailed", "fact": fact, "hint": "is the disk full?"}}
+        return None if result is None else {"result": result}
 
     def _try(self, client: Client) -> dict[str, Any] | None:
         """The answer to a client, or None if it is not known yet; raises what the client is to get as an error."""
@@ -176,7 +141,13 @@ class Supervisor:
             return None
         if client.operation == "choose":
             return {name: vars(self._choices[name]) for name in client.names}
-        return self._ensure(client.names)
+        return self._ensure(client.names) if self._try_accounts() else None
+
+    def _try_accounts(self) -> bool:
+        """True if the account of each planned server at an address has been tried; raises if one won't do."""
+        if not self._decide(self._foreign):
+            return False
+        return self._ensure(tuple(name for name in self._foreign if self._choices[name].provider)) is not None
 
     def _decide(self, names: tuple[str, ...]) -> bool:
         """True if the choice for each name is known now. Look-ups happen once a run."""
@@ -189,7 +160,7 @@ class Supervisor:
             if self._docker.running:
                 return False
         around = Surroundings(
-            settings.providers, external, self._docker.result, _has_postgres_binaries, has_kafka=_has_kafka
+            settings.providers, external, self._docker.result, has_postgres_binaries, kafka=look_at_kafka
         )
         for name in pending:
             self._choices[name] = choose(name, around)
@@ -287,20 +258,6 @@ class Supervisor:
         with contextlib.suppress(OSError):  # on a full disk the services still end with this process
             write_owner(self._directory, owner)
 
-    def _reply(self, client: Client, answer: dict[str, Any]) -> None:
-        # The answers are a few kilobytes: they fit into the socket's buffer, so this does not wait for the client.
-        with contextlib.suppress(OSError):
-            client.connection.settimeout(1.0)
-            client.connection.sendall(json.dumps(answer).encode() + b"\n")
-        self._hang_up(client)
-
-    def _hang_up(self, client: Client) -> None:
-        if client in self._waiting:
-            self._waiting.remove(client)
-        with contextlib.suppress(KeyError, ValueError):
-            self._selector.unregister(client.connection)
-        client.connection.close()
-
 
 def main() -> int:
     """Read one line of JSON from the standard input, then serve."""
@@ -313,18 +270,6 @@ def main() -> int:
     settings = Settings(**json.loads(head["settings"]))
     Supervisor(Path(head["directory"]), settings, controller=head["controller"]).run()
     return 0
-
-
-def _has_postgres_binaries() -> bool:
-    from .embedded.postgres import locate
-
-    return locate(os.environ) is not None
-
-
-def _has_kafka() -> bool:
-    from .embedded.kafka_real import locate
-
-    return locate(os.environ) is not None
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ Count = Annotated[int, Field(ge=0)]
 
 PHASE = "seconds."
 """Begins the names under which an act observes the seconds of the engine's phases."""
+SHOWN = ("state_survives_kill", "state_two_runs", "state_damaged", "crash.committing.rows")
+"""Checks of the act `crash`."""
 _OBSERVED = ("memory_peak_mb", "bytes")
 """Of an act's observations: the greatest one is the case's metric."""
 
@@ -98,6 +100,8 @@ class Tally:
     metrics: CaseMetrics
     state: CheckedRow | None
     reconciliation: CheckedRow | None
+    shown: frozenset[str]
+    """Names of the checks that only some cases make, so that a run may lack them."""
     contracts: CheckedRow | None
     """Column types as the contracts say, and values refused as they say."""
 
@@ -105,11 +109,15 @@ class Tally:
 def tally(record: CaseRecord) -> Tally:
     """Count what `record` shows; None for what it does not show at all."""
     checks = [(act.name, check) for act in record.acts for check in act.checks]
-    deletes = sum(
-        count
-        for act in record.acts
-        if act.name is ActName.RECONCILE and isinstance(count := act.observed.get("deletes_checked"), int)
-    )
+    counted = {
+        word: sum(
+            count
+            for act in record.acts
+            if act.name is ActName.RECONCILE and isinstance(count := act.observed.get(f"deletes_{word}"), int)
+        )
+        for word in ("checked", "missed", "false")
+    }
+    deletes = f"{counted['checked']} deletes checked, {counted['missed']} missed, {counted['false']} false"
 
     def row(found: Iterable[bool], text: str = "") -> CheckedRow | None:
         passed = list(found)
@@ -120,9 +128,8 @@ def tally(record: CaseRecord) -> Tally:
     return Tally(
         metrics=_case(record),
         state=row(check.passed for _, check in checks if check.name.startswith("state_")),
-        reconciliation=row(
-            (check.passed for name, check in checks if name is ActName.RECONCILE), f"{deletes} deletes checked"
-        ),
+        reconciliation=row((check.passed for name, check in checks if name is ActName.RECONCILE), deletes),
+        shown=frozenset(check.name for _, check in checks if check.name.startswith(SHOWN)),
         contracts=row(check.passed for name, check in checks if name is ActName.REJECT or check.name == "schema"),
     )
 

@@ -166,3 +166,13 @@ def check_names(schema: pa.Schema, *, where: str) -> None:
             f"{where} has no columns, or two with the same name: {schema.names}",
             hint="give each column a name of its own",
         )
+
+
+def additions(found: list[tuple[str, str]], schema: pa.Schema, wanted: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The columns (name, type) that a table lacks at its end, if each may be NULL and the others are right; else none.
+
+    `found` are the table's columns, `wanted` those that it should have for `schema`, in the same order.
+    """
+    more = wanted[len(found) :]
+    fit = found == wanted[: len(found)] and all(n in schema.names and schema.field(n).nullable for n, _ in more)
+    return more if fit else []

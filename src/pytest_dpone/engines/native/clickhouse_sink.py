@@ -15,7 +15,7 @@ from ...core.model import Strategy
 from ...core.wire import HistoryColumns, Job, Window
 from ...errors import EngineFailed
 from .address import place, told
-from .arrow import Batches, convert, grouped
+from .arrow import Batches, additions, convert, grouped
 from .clickhouse import column_type, columns_query, connect, days_condition, for_server, ident, literal
 from .clickhouse_state import Pending, StateTable
 from .ports import Counts
@@ -79,10 +79,15 @@ class ClickHouseSink:
         if self._job.strategy is Strategy.SCD2:
             wanted += _HISTORY.items()
         self._exists = engine is not None
-        if engine is not None and (found, engine) != (wanted, self._engine):
+        if engine == self._engine and (added := additions(found, self._schema, wanted)):
+            with told(self._endpoint, "adding columns"):
+                for name, native in added:
+                    target = self._table(self._job.sink.table)
+                    self._client.command(f"ALTER TABLE {target} ADD COLUMN {ident(name)} {native}")
+        elif engine is not None and (found, engine) != (wanted, self._engine):
             raise EngineFailed(
                 f"{place(self._endpoint)} is {engine} of {found}, the source now needs {self._engine} of {wanted}",
-                hint="the native engine follows no schema change: load into a new table, or change it by hand",
+                hint="the native engine follows new columns that may be NULL only: load into a new table",
             )
         return self._exists
 
@@ -118,6 +123,7 @@ class ClickHouseSink:
         """See `Sink.replace`."""
         target, stage = self._table(self._job.sink.table), self._table(self._stage_name)
         with told(self._endpoint, "swapping"):
+            self._moment("committing")
             self._client.command(
                 f"EXCHANGE TABLES {stage} AND {target}" if self._exists else f"RENAME TABLE {stage} TO {target}"
             )
@@ -150,6 +156,7 @@ class ClickHouseSink:
         else:
             with told(self._endpoint, "rewriting"):
                 self._replace_partitions(days)
+                self._moment("committing")
                 self._drop_staging()
         self._exists = True
         if state is not None:
@@ -214,7 +221,8 @@ class ClickHouseSink:
         if rows:
             target = self._table(self._job.sink.table)
             self._client.command(f"ALTER TABLE {self._table(name)} MOVE PARTITION tuple() TO TABLE {target}")
-            self._moment("moved")
+        if rows or gone:
+            self._moment("committing")
         deleted = self._remove() if gone else 0
         if state is not None and (rows or gone or text != committed):
             self._states.write(text)

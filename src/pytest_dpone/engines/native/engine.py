@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from ...core.model import Case, Strategy
-from ...core.wire import SUPPORTED, Job, RunFacts, Support
+from ...core.model import Case, Evolution, Strategy
+from ...core.wire import Job, RunFacts, Support
 from ...errors import UsageError
 from .arrow import check_names
 from .clickhouse import ClickHouseSource
@@ -45,11 +45,15 @@ _WHOLE_OBJECTS = frozenset(
         Strategy.BACKFILL,
     )
 )
+_LOCKING = frozenset(("postgres",))
+"""Sinks on which a run takes a lock, so that a second one of the same table waits."""
+_FOLLOWING = frozenset(("postgres", "clickhouse"))
+"""Sinks that get a column more when the source has one more that may be NULL; all other changes are refused."""
 _FAMILIES: Mapping[str, _Family] = MappingProxyType(
     {
-        "postgres": _Family(lambda job: _postgres(job), lambda job, _: PostgresSink(job), _ALL),
+        "postgres": _Family(lambda job: _postgres(job), PostgresSink, _ALL),
         "clickhouse": _Family(ClickHouseSource, ClickHouseSink, _ALL),
-        "minio": _Family(MinioSource, lambda job, _: MinioSink(job), _WHOLE_OBJECTS),
+        "minio": _Family(MinioSource, MinioSink, _WHOLE_OBJECTS),
     }
 )
 
@@ -65,6 +69,10 @@ class NativeEngine:
     def __init__(self, seams: Seams | None = None) -> None:
         self._seams = seams or Seams()
 
+    def watched(self, moment: Callable[[str], None]) -> NativeEngine:
+        """The same engine, which calls `moment` as a run gets on; see `Seams`."""
+        return NativeEngine(replace(self._seams, moment=moment))
+
     def supports(self, case: Case) -> Support:
         """Supported where both families and the sink's strategy are here; else `not implemented yet`."""
         for side, family in (("source", case.source), ("sink", case.sink)):
@@ -76,7 +84,14 @@ class NativeEngine:
         if case.source not in _ONLY_FROM.get(case.strategy, _FAMILIES):
             reason = f"the native engine has no {case.strategy} from {case.source}"
             return Support(status="not implemented yet", reason=reason)
-        return SUPPORTED
+        return Support(
+            status="supported",
+            keeps_apart=case.sink in _LOCKING,
+            evolution={
+                change: "follows" if change is Evolution.ADD and case.sink in _FOLLOWING else "refuses"
+                for change in Evolution
+            },
+        )
 
     def run(self, job: Job) -> RunFacts:
         """Move what the job says. Raises `EngineFailed`, `ValueRejected`, `UsageError` or `MissingExtra`."""

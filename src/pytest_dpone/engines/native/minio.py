@@ -71,6 +71,7 @@ class Bucket:
         self.files: Any = fs.S3FileSystem(
             access_key=address.user,
             secret_key=address.password,
+            session_token=address.query.get("token"),
             endpoint_override=f"{host}{port}",
             scheme="https" if address.scheme == "s3s" else "http",
             region=address.query.get("region", "us-east-1"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import chain
 
@@ -35,8 +35,9 @@ class MinioSink:
     the manifest, so data and state are committed by one put.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, moment: Callable[[str], None]) -> None:
         self._job = job
+        self._moment = moment
         self._endpoint = job.sink
         self._schema = pa.schema([])
         self._old: Manifest | None = None
@@ -188,6 +189,7 @@ class MinioSink:
         rows = {**kept, **self._new}
         # From here on they may be the table, even if the answer to the put is lost; what is not, `prepare` removes.
         self._new = {}
+        self._moment("committing")
         self._bucket.put(Manifest(tuple(rows), self._generation, state, rows))
 
 

@@ -118,8 +118,9 @@ class Seams:
     """Places where a run can be watched, or broken on purpose.
 
     `tap` sees and may change the stream between source and sink. `source` and `sink` wrap what was opened.
-    `moment` is called with `staged` and `applied` as they are reached, and by the ClickHouse sink with `pending` (its
-    intent is written) and `moved` (the rows are in the table, the state is not).
+    `moment` is called as a run gets on: `begun` (nothing is staged), `staged`, `committing` (the last step of a sink
+    is next: it shows the rows, or commits the state of rows that are visible already), `applied`; and by the
+    ClickHouse sink with `pending` (its intent is written).
     """
 
     tap: Callable[[Job, Batches], Batches] | None = None

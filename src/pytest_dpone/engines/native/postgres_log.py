@@ -97,19 +97,19 @@ class PostgresLog(PostgresSource):
         if self._sql is not None:
             self._sql.close()
 
-    def places(self, relation: pgoutput.Relation) -> tuple[int, ...] | None:
-        """Where the key's columns are in a row of `relation`; None if that is another table.
+    def places(self, relation: pgoutput.Relation) -> tuple[int, ...]:
+        """Where the key's columns are in a row of `relation`, which is this source's table.
 
-        Raises `EngineFailed` if its columns or its identity are not what the load needs.
+        Raises `EngineFailed` if its columns or its identity are not what the load needs. The table may have got more
+        columns since, if these are NULL in the rows of before.
         """
-        if (relation.namespace, relation.name) != self._table_name:
-            return None
         types = ", ".join(f"format_type({column.oid}, {column.modifier})" for column in relation.columns)
         found = dict(zip((c.name for c in relation.columns), self._ask(f"SELECT {types}")[0], strict=True))
-        if list(found.items()) != list(self._types.items()):
+        known = list(self._types.items())
+        if list(found.items()) != known[: len(found)] or not self._are_null([name for name, _ in known[len(found) :]]):
             raise EngineFailed(
                 f"the columns of {place(self._endpoint)} in the log are {found}, and the table has {self._types}",
-                hint="the native engine follows no schema change: load into a new table",
+                hint="the native engine follows new columns that may be NULL only: load into a new table",
             )
         identity = {column.name for column in relation.columns if column.identity}
         if missing := [name for name in self._job.key if name not in identity]:
@@ -119,6 +119,21 @@ class PostgresLog(PostgresSource):
             )
         names = list(found)
         return tuple(names.index(name) for name in self._job.key)
+
+    def is_ours(self, relation: pgoutput.Relation) -> bool:
+        """If `relation` is this source's table: somebody may have added others to the publication."""
+        return (relation.namespace, relation.name) == self._table_name
+
+    def _are_null(self, names: list[str]) -> bool:
+        """If these columns are NULL in every row that was there before them: they may be, and have no default."""
+        if not names:
+            return True
+        listed = ", ".join(map(literal, names))
+        given = self._ask(
+            f"SELECT 1 FROM pg_attribute WHERE attrelid = {literal(self._table)}::regclass"
+            f" AND attname IN ({listed}) AND (attnotnull OR atthasdef)"
+        )
+        return not given
 
     def _check_server(self) -> None:
         level, encoding = self._ask("SELECT current_setting('wal_level'), current_setting('server_encoding')")[0]
@@ -233,6 +248,7 @@ class _Follower:
         self._since, self._until = since, until
         self._wanted = False
         self._places: dict[int, tuple[int, ...]] = {}
+        self._width = len(source.schema)
 
     def take(self, data: bytes) -> Iterator[Change]:
         """The changes in one message."""
@@ -247,23 +263,20 @@ class _Follower:
         elif self._wanted and isinstance(message, pgoutput.Insert | pgoutput.Update | pgoutput.Delete):
             places = self._places.get(message.relation)
             if places is not None:
-                yield _change(message, places)
+                yield self._change(message, places)
 
     def _meet(self, relation: pgoutput.Relation) -> None:
-        if (places := self._source.places(relation)) is not None:
-            self._places[relation.oid] = places
+        if self._source.is_ours(relation):
+            self._places[relation.oid] = self._source.places(relation)
 
-
-def _change(message: pgoutput.Insert | pgoutput.Update | pgoutput.Delete, places: tuple[int, ...]) -> Change:
-    if isinstance(message, pgoutput.Delete):
-        return Gone(key_of(message.old, places))
-    if isinstance(message, pgoutput.Insert):
-        return Put(message.row)
-    row, before = message.row, None
-    if message.old is not None:
-        before = key_of(message.old, places)
-        row = _with_identity(row, message.old)
-    return Put(row, before)
+    def _change(self, message: pgoutput.Insert | pgoutput.Update | pgoutput.Delete, places: tuple[int, ...]) -> Change:
+        if isinstance(message, pgoutput.Delete):
+            return Gone(key_of(message.old, places))
+        row, before = message.row, None
+        if isinstance(message, pgoutput.Update) and message.old is not None:
+            before = key_of(message.old, places)
+            row = _with_identity(row, message.old)
+        return Put(row + (None,) * (self._width - len(row)), before)
 
 
 def _with_identity(row: Values, old: Values) -> Values:

@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from ...core.model import Strategy
 from ...core.wire import HistoryColumns, Job, Window
 from ...errors import EngineFailed, require
 from .address import place, told
-from .arrow import Batches, check_range, convert, is_json, stored, texts
+from .arrow import Batches, additions, check_range, convert, is_json, stored, texts
 from .ports import Counts
 from .postgres import (
     DATE_RANGE,
@@ -33,6 +33,9 @@ from .postgres import (
 from .state import State
 from .stream import Guarded
 
+_PATIENCE_MS = 60_000
+_LOCK_SEED = 4_217_007
+"""Tells our locks from others on the same names."""
 _NAMES = HistoryColumns()
 _HISTORY = {
     _NAMES.valid_from: ("timestamp with time zone", " NOT NULL"),
@@ -51,8 +54,9 @@ class PostgresSink:
     the table itself, and unlogged if its rows are copied. The state is a row of the state table, keyed by table.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, moment: Callable[[str], None]) -> None:
         self._job = job
+        self._moment = moment
         self._endpoint = job.sink
         self._space = job.sink.namespace
         self._stage_name = "dpone_stage_" + hashlib.sha256(job.sink.table.encode()).hexdigest()[:24]
@@ -64,6 +68,17 @@ class PostgresSink:
         psycopg: Any = require("psycopg", extra="postgres")
         with told(self._endpoint, "opening the sink"):
             self._connection = psycopg.connect(self._endpoint.url.get_secret_value(), autocommit=True)
+            self._lock()
+
+    def _lock(self) -> None:
+        """Keep a second run away from the table until this connection ends; it waits, for a while."""
+        try:
+            self._run(f"SET lock_timeout = {_PATIENCE_MS}")
+            self._run(f"SELECT pg_advisory_lock(hashtextextended({literal(self._target)}, {_LOCK_SEED}))")
+            self._run("SET lock_timeout = 0")
+        except BaseException:
+            self._connection.close()
+            raise
 
     def prepare(self, schema: pa.Schema) -> bool:
         """See `Sink.prepare`."""
@@ -75,10 +90,14 @@ class PostgresSink:
         if self._job.strategy is Strategy.SCD2:
             wanted += [(name, native) for name, (native, _) in _HISTORY.items()]
         self._exists = found is not None
-        if found is not None and found != wanted:
+        if found is not None and (added := additions(found, self._schema, wanted)):
+            with told(self._endpoint, "adding columns"):
+                for name, native in added:
+                    self._run(f"ALTER TABLE {self._target} ADD COLUMN {ident(name)} {native}")
+        elif found is not None and found != wanted:
             raise EngineFailed(
                 f"the columns of {place(self._endpoint)} are {found}, the source now needs {wanted}",
-                hint="the native engine follows no schema change: load into a new table, or change it by hand",
+                hint="the native engine follows new columns that may be NULL only: load into a new table",
             )
         return self._exists
 
@@ -106,13 +125,13 @@ class PostgresSink:
 
     def replace(self) -> None:
         """See `Sink.replace`."""
-        with told(self._endpoint, "swapping"), self._connection.transaction():
+        with told(self._endpoint, "swapping"), self._transaction():
             self._run(f"DROP TABLE IF EXISTS {self._target}")
             self._adopt()
 
     def append(self, state: State) -> None:
         """See `Sink.append`."""
-        with told(self._endpoint, "appending"), self._connection.transaction():
+        with told(self._endpoint, "appending"), self._transaction():
             if self._exists:
                 self._run(f"INSERT INTO {self._target} ({self._names()}) SELECT {self._names()} FROM {self._stage}")
                 self._run(f"DROP TABLE {self._stage}")
@@ -124,7 +143,7 @@ class PostgresSink:
         """See `Sink.merge`."""
         with told(self._endpoint, "merging"):
             staged = self._keyed()
-            with self._connection.transaction():
+            with self._transaction():
                 if self._exists:
                     removed = self._remove(gone) if gone is not None else 0
                     counts = self._upsert(staged, delete=delete)
@@ -138,7 +157,7 @@ class PostgresSink:
 
     def rewrite(self, days: tuple[Window, ...] | None, state: State | None) -> None:
         """See `Sink.rewrite`."""
-        with told(self._endpoint, "rewriting"), self._connection.transaction():
+        with told(self._endpoint, "rewriting"), self._transaction():
             if self._exists and days is not None:
                 self._run(f"DELETE FROM {self._target} WHERE {days_condition(self._job.partition, days)}")
                 self._run(f"INSERT INTO {self._target} ({self._names()}) SELECT {self._names()} FROM {self._stage}")
@@ -154,7 +173,7 @@ class PostgresSink:
         """See `Sink.history`."""
         with told(self._endpoint, "writing the history"):
             self._keyed()
-            with self._connection.transaction():
+            with self._transaction():
                 if not self._exists:
                     self._run(f"CREATE TABLE {self._target} ({self._definitions()}, {_INTERVAL})")
                 counts = self._versions()
@@ -168,6 +187,12 @@ class PostgresSink:
         with suppress(EngineFailed), told(self._endpoint, "cleaning up"):
             self._run(f"DROP TABLE IF EXISTS {self._stage}")
         self._connection.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._connection.transaction():
+            yield
+            self._moment("committing")
 
     @property
     def _copies(self) -> bool:

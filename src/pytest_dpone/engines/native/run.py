@@ -49,7 +49,9 @@ class Run:
 
     @contextmanager
     def phase(self, name: str, *, reached: str) -> Iterator[None]:
-        """Time a phase and tell the moment that it reached."""
+        """Time a phase and tell the moment that it reached; what comes before the first is `begun`."""
+        if not self.seconds:
+            self._seams.moment("begun")
         started = time.perf_counter()
         yield
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from ...core.wire import ServiceInfo
 from ...errors import UsageError
-from .protocol import Catalog, Commit, Fingerprint, Transactions
+from .protocol import Catalog, Commit, Evolving, Fingerprint, Transactions
 
-__all__ = ["Catalog", "Commit", "Fingerprint", "Transactions", "open_catalog"]
+__all__ = ["CATALOGS", "Catalog", "Commit", "Evolving", "Fingerprint", "Transactions", "open_catalog"]
+
+CATALOGS = ("postgres", "clickhouse", "minio")
+"""Services that have a catalog."""
 
 
 def open_catalog(info: ServiceInfo, *, bucket: str) -> Catalog:
@@ -32,5 +35,5 @@ def open_catalog(info: ServiceInfo, *, bucket: str) -> Catalog:
 
         return MinioCatalog(info.url, bucket=bucket)
     raise UsageError(
-        f"there is no catalog for the service {info.record.name!r}", hint="known are postgres, clickhouse, minio"
+        f"there is no catalog for the service {info.record.name!r}", hint=f"known are {', '.join(CATALOGS)}"
     )

@@ -92,6 +92,26 @@ class ClickHouseCatalog:
                 self._delete(namespace, table, schema, keys)
             self.load(namespace, table, schema, [*commit.updates.to_batches(), *commit.inserts.to_batches()])
 
+    def add_column(self, namespace: str, table: str, field: Field) -> None:
+        """Add a column behind the others, NULL in every row."""
+        self._alter(namespace, table, f"ADD COLUMN {_quote(field.name)} {_column_type(field, ())}")
+
+    def widen_column(self, namespace: str, table: str, field: Field) -> None:
+        """Give the column the type of a wider kind."""
+        self._alter(namespace, table, f"MODIFY COLUMN {_quote(field.name)} {_column_type(field, ())}")
+
+    def drop_column(self, namespace: str, table: str, name: str) -> None:
+        """Remove a column."""
+        self._alter(namespace, table, f"DROP COLUMN {_quote(name)}")
+
+    def rename_column(self, namespace: str, table: str, name: str, to: str) -> None:
+        """Give a column another name."""
+        self._alter(namespace, table, f"RENAME COLUMN {_quote(name)} TO {_quote(to)}")
+
+    def _alter(self, namespace: str, table: str, change: str) -> None:
+        settings = {"mutations_sync": 2, "alter_sync": 2}
+        self._connect().command(f"ALTER TABLE {_quote(namespace, table)} {change}", settings=settings)
+
     def columns(self, namespace: str, table: str) -> Mapping[str, str]:
         """Column name → type in order, without an outer `Nullable(…)`; empty if there is no such table."""
         return {name: re.sub(r"^Nullable\((.*)\)$", r"\1", native) for name, native in self._types(namespace, table)}
@@ -125,6 +145,28 @@ class ClickHouseCatalog:
                 return None
             raise
         return Fingerprint(int(rows), int(total or 0))
+
+    def contents(self, namespace: str) -> Mapping[str, int]:
+        """The tables of the database with their rows."""
+        counting = "SELECT count() FROM {}"
+        return {
+            name: int(self._connect().query(counting.format(_quote(namespace, name))).result_rows[0][0])
+            for name in self._objects(namespace)
+        }
+
+    def damage(self, namespace: str, table: str) -> bool:
+        """Cut every text of the table that is in no key to its first half; False if there is none."""
+        found = self._connect().query(
+            "SELECT name FROM system.columns WHERE database = {n:String} AND table = {t:String} AND type = 'String'"
+            " AND NOT (is_in_sorting_key OR is_in_partition_key)",
+            parameters={"n": namespace, "t": table},
+        )
+        names = [_quote(str(name)) for (name,) in found.result_rows]
+        if names:
+            halves = ", ".join(f"{name} = left({name}, intDiv(length({name}), 2))" for name in names)
+            change = f"ALTER TABLE {_quote(namespace, table)} UPDATE {halves} WHERE true"
+            self._connect().command(change, settings={"mutations_sync": 2})
+        return bool(names)
 
     def row_versions(self, namespace: str, table: str, key: str) -> pa.Table | None:  # noqa: ARG002
         """None: ClickHouse does not show when a row was written."""

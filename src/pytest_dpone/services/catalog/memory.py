@@ -139,6 +139,15 @@ class MemoryCatalog:
             return None
         return Fingerprint(rows, total)
 
+    def contents(self, namespace: str) -> Mapping[str, int]:
+        """The files of the namespace with their rows."""
+        paths = sorted(self._space(namespace).glob("*.arrow"))
+        return {unquote(path.stem): sum(batch.num_rows for batch in _batches(path)) for path in paths}
+
+    def damage(self, namespace: str, table: str) -> bool:  # noqa: ARG002
+        """False: no table holds an engine's state."""
+        return False
+
     def row_versions(self, namespace: str, table: str, key: str) -> pa.Table | None:
         """Columns `key` and `version`, sorted by key: the commit that wrote the row; None where no family shows it."""
         if self.family not in _SHOWS_VERSIONS:

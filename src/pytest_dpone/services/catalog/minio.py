@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from pydantic import SecretStr
 
 from ...core.contracts import default_contracts
-from ...core.kinds import Field, TableSchema
+from ...core.kinds import Field, TableSchema, arrow_type
 from ...core.wire import Endpoint
 from ...errors import DponeError, ServiceFailed, UsageError
 from .convert import to_kind
@@ -94,6 +94,39 @@ class MinioCatalog:
             self.load(namespace, table, schema, [*commit.updates.to_batches(), *commit.inserts.to_batches()])
             self._bucket.delete(old)
 
+    def add_column(self, namespace: str, table: str, field: Field) -> None:
+        """Write every object anew with a column more, NULL in every row."""
+        kind = arrow_type(field.kind)
+        self._rewrite(namespace, table, lambda rows: rows.append_column(field.name, pa.nulls(rows.num_rows, kind)))
+
+    def widen_column(self, namespace: str, table: str, field: Field) -> None:
+        """Write every object anew with a column of a wider type."""
+
+        def widened(rows: pa.Table) -> pa.Table:
+            place = rows.schema.get_field_index(field.name)
+            wider = rows.schema.field(place).with_type(arrow_type(field.kind))
+            return rows.set_column(place, wider, rows.column(place).cast(wider.type))
+
+        self._rewrite(namespace, table, widened)
+
+    def drop_column(self, namespace: str, table: str, name: str) -> None:
+        """Write every object anew without a column."""
+        self._rewrite(namespace, table, lambda rows: rows.drop_columns([name]))
+
+    def rename_column(self, namespace: str, table: str, name: str, to: str) -> None:
+        """Write every object anew with another name for a column."""
+        self._rewrite(
+            namespace, table, lambda rows: rows.rename_columns([to if n == name else n for n in rows.column_names])
+        )
+
+    def _rewrite(self, namespace: str, table: str, change: Callable[[pa.Table], pa.Table]) -> None:
+        for key in self._objects(_prefix(namespace, table)) or []:
+            with self._open(key) as file:
+                rows = change(file.read())
+            sink = io.BytesIO()
+            pq.write_table(rows, sink, compression="zstd")
+            self._bucket.put(key, sink.getvalue())
+
     def columns(self, namespace: str, table: str) -> Mapping[str, str]:
         """Column name → Arrow type as text, from the objects that exist for a reader; empty if there are none.
 
@@ -115,6 +148,15 @@ class MinioCatalog:
     def fingerprint(self, namespace: str, table: str, column: str) -> Fingerprint | None:
         """Rows and the sum of `column` of the objects of one manifest, or of one listing; None without any."""
         return self._consistently(_prefix(namespace, table), lambda keys: self._sum(keys, column))
+
+    def contents(self, namespace: str) -> Mapping[str, int]:
+        """The objects below the prefix with their bytes."""
+        start = _prefix(namespace)
+        return {key.removeprefix(start): len(self._bucket.get(key) or b"") for key in self._bucket.keys(start)}
+
+    def damage(self, namespace: str, table: str) -> bool:  # noqa: ARG002
+        """False: what an engine keeps beside its objects has no common form."""
+        return False
 
     def row_versions(self, namespace: str, table: str, key: str) -> pa.Table | None:  # noqa: ARG002
         """None: an object does not show when a row was written."""

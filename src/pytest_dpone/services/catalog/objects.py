@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from ...errors import require
+from ..clients.minio import connect
 from .address import parse_address
 
 _TAIL = 65536
@@ -102,26 +103,15 @@ class Bucket:
 
     def _connect(self) -> Any:
         if self._client is None:
-            import boto3
-            from botocore.config import Config
-
-            address = parse_address(self._url.get_secret_value(), schemes=("s3", "s3s"))
-            host = f"[{address.host}]" if ":" in address.host else address.host
-            self._client = boto3.client(
-                "s3",
-                endpoint_url=f"{address.http}://{host}" + (f":{address.port}" if address.port else ""),
-                aws_access_key_id=address.user,
-                aws_secret_access_key=address.password,
-                region_name=address.options.get("region", "us-east-1"),
-                config=Config(
-                    signature_version="s3v4",
-                    s3={"addressing_style": "path"},
-                    retries={"mode": "standard", "max_attempts": 3},
-                    connect_timeout=10,
-                    # Servers older than 2025 don't know the checksums that boto3 sends by default.
-                    request_checksum_calculation="when_required",
-                    response_checksum_validation="when_required",
-                ),
+            url = self._url.get_secret_value()
+            parse_address(url, schemes=("s3", "s3s"))
+            self._client = connect(
+                url,
+                retries={"mode": "standard", "max_attempts": 3},
+                connect_timeout=10,
+                # Servers older than 2025 don't know the checksums that boto3 sends by default.
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
             )
         return self._client
 

@@ -18,7 +18,7 @@ from ...errors import DponeError, require
 from .pgcopy import copy_out, copy_statement, quoted, quoted_list
 from .pgslots import drop_slots
 from .pgtext import SESSION, Reading, decode_rows, encode_rows, reading
-from .protocol import Commit, Fingerprint
+from .protocol import LOCKED, Commit, Fingerprint
 from .shape import canonical, require_columns
 
 if TYPE_CHECKING:
@@ -110,6 +110,24 @@ class PostgresCatalog:
         """Empty the table by TRUNCATE."""
         self._execute("TRUNCATE {}", (namespace, table))
 
+    def add_column(self, namespace: str, table: str, field: Field) -> None:
+        """Add a column behind the others, NULL in every row."""
+        native = default_contracts().native_type(self.family, field.kind)
+        self._execute("ALTER TABLE {} ADD COLUMN {} " + native, (namespace, table), (field.name,))
+
+    def widen_column(self, namespace: str, table: str, field: Field) -> None:
+        """Give the column the type of a wider kind."""
+        native = default_contracts().native_type(self.family, field.kind)
+        self._execute("ALTER TABLE {} ALTER COLUMN {} TYPE " + native, (namespace, table), (field.name,))
+
+    def drop_column(self, namespace: str, table: str, name: str) -> None:
+        """Remove a column."""
+        self._execute("ALTER TABLE {} DROP COLUMN {}", (namespace, table), (name,))
+
+    def rename_column(self, namespace: str, table: str, name: str, to: str) -> None:
+        """Give a column another name."""
+        self._execute("ALTER TABLE {} RENAME COLUMN {} TO {}", (namespace, table), (name,), (to,))
+
     def columns(self, namespace: str, table: str) -> Mapping[str, str]:
         """Column name → type as `format_type` spells it, in order; empty if there is no such table or view."""
         rows = self._connect().execute(
@@ -145,6 +163,34 @@ class PostgresCatalog:
             return None
         assert row is not None  # an aggregate without GROUP BY gives one row
         return Fingerprint(int(row[0]), int(row[1]))
+
+    def contents(self, namespace: str) -> Mapping[str, int]:
+        """The tables of the schema with their rows; `LOCKED` for one that a transaction keeps for itself."""
+        found = self._connect().execute(
+            "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE n.nspname = %s AND c.relkind = 'r' ORDER BY 1",
+            (namespace,),
+        )
+        names = [str(name) for (name,) in found.fetchall()]
+        return {name: self._count(namespace, name) for name in names}
+
+    def damage(self, namespace: str, table: str) -> bool:
+        """Cut every text of the table that is not in its primary key to its first half; False if there is none."""
+        found = (
+            self._connect()
+            .execute(
+                """SELECT a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+               JOIN pg_namespace n ON n.oid = c.relnamespace
+               LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
+               WHERE n.nspname = %s AND c.relname = %s AND a.attnum > 0 AND a.atttypid = 'text'::regtype
+                 AND NOT a.attnum = ANY(coalesce(i.indkey::int2[], '{}'))""",
+                (namespace, table),
+            )
+            .fetchall()
+        )
+        for (name,) in found:
+            self._execute("UPDATE {} SET {} = left({}, length({}) / 2)", (namespace, table), (name,), (name,), (name,))
+        return bool(found)
 
     def row_versions(self, namespace: str, table: str, key: str) -> pa.Table | None:
         """Columns `key` and `version` (int64), sorted by key: a row's `xmin`, new whenever the row is written.
@@ -213,6 +259,18 @@ class PostgresCatalog:
             connection.close()
             raise
         return connection
+
+    def _count(self, namespace: str, table: str) -> int:
+        from psycopg import errors
+
+        try:
+            with self._connect().transaction():
+                self._connect().execute("SET LOCAL lock_timeout = '200ms'")
+                row = self._execute("SELECT count(*) FROM {}", (namespace, table)).fetchone()
+        except errors.LockNotAvailable:
+            return LOCKED
+        assert row is not None  # an aggregate without GROUP BY gives one row
+        return int(row[0])
 
     def _execute(self, statement: str, *names: tuple[str, ...]) -> psycopg.Cursor:
         """Run `statement` with each {} replaced by a quoted name of one or two parts."""

@@ -12,7 +12,11 @@ from ...core.dataset import Commit
 from ...core.kinds import Field, TableSchema
 from ...core.wire import Endpoint
 
-__all__ = ["Catalog", "Commit", "Fingerprint", "Transactions"]
+__all__ = ["Catalog", "Commit", "Evolving", "Fingerprint", "Transactions"]
+
+
+LOCKED = -1
+"""Stands for the rows of a table that nobody else may look into now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,14 @@ class Catalog(Protocol):
         """Rows and the sum of `column`, from one consistent statement; None if there is no such table."""
         ...
 
+    def contents(self, namespace: str) -> Mapping[str, int]:
+        """Whatever lies in the namespace, by name, with its rows (bytes where rows can't be counted)."""
+        ...
+
+    def damage(self, namespace: str, table: str) -> bool:
+        """Spoil every text that is no key in a table, as a bad disk or a hasty hand would; False if there is none."""
+        ...
+
     def row_versions(self, namespace: str, table: str, key: str) -> pa.Table | None:
         """(key, version) of each row, where `version` changes whenever the row is rewritten; None if not observable."""
         ...
@@ -97,4 +109,25 @@ class Transactions(Protocol):
 
     def truncate(self, namespace: str, table: str) -> None:
         """Empty the table by TRUNCATE."""
+        ...
+
+
+@runtime_checkable
+class Evolving(Protocol):
+    """What a catalog can do beside `Catalog` if a source table's columns may change."""
+
+    def add_column(self, namespace: str, table: str, field: Field) -> None:
+        """Add a column behind the others, NULL in every row."""
+        ...
+
+    def widen_column(self, namespace: str, table: str, field: Field) -> None:
+        """Give the column the type of a wider kind; its values stay."""
+        ...
+
+    def drop_column(self, namespace: str, table: str, name: str) -> None:
+        """Remove a column."""
+        ...
+
+    def rename_column(self, namespace: str, table: str, name: str, to: str) -> None:
+        """Give a column another name."""
         ...

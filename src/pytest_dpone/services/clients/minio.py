@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 
-def connect(url: str) -> Any:
-    """A client with SigV4 and path style addresses; `?token=` of the address is a session token."""
+def connect(url: str, **config: Any) -> Any:
+    """A client with SigV4 and path style addresses; `?token=` of the address is a session token.
+
+    `config` is for botocore.
+    """
     import boto3
     from botocore.config import Config
 
     parts = urlsplit(url)
-    options = parse_qs(parts.query)
+    options = dict(parse_qsl(parts.query))
     return boto3.client(
         "s3",
         endpoint_url=f"{'https' if parts.scheme == 's3s' else 'http'}://{parts.netloc.rpartition('@')[2]}",
         aws_access_key_id=unquote(parts.username or ""),
         aws_secret_access_key=unquote(parts.password or ""),
-        aws_session_token=options.get("token", [None])[0],
-        region_name=options.get("region", ["us-east-1"])[0],
-        config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
+        aws_session_token=options.get("token"),
+        region_name=options.get("region", "us-east-1"),
+        config=Config(signature_version="s3v4", s3={"addressing_style": "path"}, **config),
     )
 
 

@@ -31,7 +31,7 @@ def drop(client: Any, name: str) -> None:
     for thing, kind in sorted(_rows(client, _OBJECTS, name), key=lambda row: row[1].strip() == "U"):
         word = "TABLE" if kind.strip() == "U" else "VIEW"
         _do(client, f"DROP {word} IF EXISTS {quoted(name, thing)}")
-    _do(client, f"DROP SCHEMA {quoted(name)}")
+    _do(client, f"DROP SCHEMA IF EXISTS {quoted(name)}")
 
 
 def close(client: Any) -> None:

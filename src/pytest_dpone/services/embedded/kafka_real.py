@@ -68,20 +68,27 @@ class Home:
 
 
 def locate(environ: Mapping[str, str]) -> Home | None:
-    """The Kafka to run: the folder in `DPONE_KAFKA_HOME`, else the one in `KAFKA_HOME`, or None.
+    """The Kafka to run: the folder in `DPONE_KAFKA_HOME`, else the one in `KAFKA_HOME`; None if neither is set.
 
-    Raises `UsageError` if our own variable is set and Kafka can't be run from there.
+    Raises `UsageError` if Kafka can't be run from there: who has named it does not want another one.
     """
-    ours = environ.get(OUR_VARIABLE, "")
-    folder = Path(ours or environ.get(VARIABLE, ""))
-    version = _version(folder) if folder.name else ""
-    java = find_java(environ) if version else ""
-    if ours and not version:
-        raise UsageError(f"{OUR_VARIABLE}={ours}: there is no libs/kafka_*.jar", hint="name the folder that has libs/")
-    if ours and not java:
-        hint = "install a Java runtime, or name one in JAVA_HOME"
-        raise UsageError(f"{OUR_VARIABLE} is set, and there is no Java of version {_OLDEST_JAVA} or later", hint=hint)
-    return Home(folder.resolve(), java, version) if version and java else None
+    variable = next((name for name in (OUR_VARIABLE, VARIABLE) if environ.get(name)), "")
+    if not variable:
+        return None
+    folder = Path(environ[variable])
+    other = f"or unset {variable}: then the broker that comes with pytest-dpone runs"
+    if not folder.is_absolute():
+        raise UsageError(f"{variable} is a relative path", hint=f"give the whole path, {other}")
+    if not (version := _version(folder)):
+        raise UsageError(
+            f"{variable}={folder}: there is no libs/kafka_*.jar", hint=f"name the folder that has libs/, {other}"
+        )
+    if not (java := find_java(environ)):
+        raise UsageError(
+            f"{variable} is set, and there is no Java of version {_OLDEST_JAVA} or later",
+            hint=f"install a Java runtime, name one in JAVA_HOME, {other}",
+        )
+    return Home(folder.resolve(), java, version)
 
 
 def find_java(environ: Mapping[str, str]) -> str:

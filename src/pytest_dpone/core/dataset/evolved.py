@@ -1,0 +1,78 @@
+"""A source whose columns change between two runs (act 6, DESIGN §3), and the rows that it has afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..kinds import Field, TableSchema, arrow_type
+from ..model import Evolution
+from .change import Commit
+
+ADDED = Field("added", "int64")
+"""The column that the source gains: NULL in the rows that it had, the key in those that are written later."""
+WIDENED = Field("medium", "int64", nullable=False)
+"""The column that becomes wider: it was an int32."""
+DROPPED = "flag"
+RENAMED = ("note", "remark")
+
+
+@dataclass(frozen=True, slots=True)
+class Evolved:
+    """What becomes of a table of the narrow dataset by one change of its columns."""
+
+    change: Evolution
+    before: TableSchema
+
+    @property
+    def schema(self) -> TableSchema:
+        """The columns afterwards."""
+        fields = self.before.fields
+        if self.change is Evolution.ADD:
+            fields = (*fields, ADDED)
+        elif self.change is Evolution.WIDEN:
+            fields = tuple(WIDENED if f.name == WIDENED.name else f for f in fields)
+        elif self.change is Evolution.DROP:
+            fields = tuple(f for f in fields if f.name != DROPPED)
+        else:
+            old, new = RENAMED
+            fields = tuple(replace(f, name=new) if f.name == old else f for f in fields)
+        return replace(self.before, fields=fields)
+
+    def rows(self, batches: Callable[[], Iterator[pa.RecordBatch]]) -> Iterator[pa.RecordBatch]:
+        """Rows with the old columns as they are with the new ones; later revisions alone have the added one."""
+        for batch in batches():
+            yield self._changed(batch, later=pc.greater(batch.column("revision"), 0))
+
+    def frozen(self, batches: Callable[[], Iterator[pa.RecordBatch]]) -> Iterator[pa.RecordBatch]:
+        """Rows as a sink has them that keeps the old columns: what the source no longer has is NULL in later rows."""
+        lost = {Evolution.DROP: DROPPED, Evolution.RENAME: RENAMED[0]}.get(self.change)
+        for batch in batches():
+            if lost is not None:
+                place = batch.schema.get_field_index(lost)
+                later = pc.greater(batch.column("revision"), 0)
+                values = pc.if_else(later, pa.scalar(None, batch.schema.field(place).type), batch.column(place))
+                batch = batch.set_column(place, batch.schema.field(place).with_nullable(True), values)
+            yield batch
+
+    def commit(self, commit: Commit) -> Commit:
+        """A commit that is made after the change."""
+        return replace(commit, updates=self._table(commit.updates), inserts=self._table(commit.inserts))
+
+    def _table(self, rows: pa.Table) -> pa.Table:
+        batches = [self._changed(batch, later=pa.repeat(pa.scalar(True), len(batch))) for batch in rows.to_batches()]
+        return pa.Table.from_batches(batches, self.schema.arrow())
+
+    def _changed(self, batch: pa.RecordBatch, *, later: pa.Array) -> pa.RecordBatch:
+        columns = [self._column(batch, field, later) for field in self.schema.fields]
+        return pa.RecordBatch.from_arrays(columns, schema=self.schema.arrow())
+
+    def _column(self, batch: pa.RecordBatch, field: Field, later: pa.Array) -> pa.Array:
+        if self.change is Evolution.ADD and field == ADDED:
+            return pc.if_else(later, batch.column("id"), pa.scalar(None, pa.int64()))
+        if self.change is Evolution.RENAME and field.name == RENAMED[1]:
+            return batch.column(RENAMED[0])
+        return batch.column(field.name).cast(arrow_type(field.kind))
