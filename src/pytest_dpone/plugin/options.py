@@ -332,7 +332,7 @@ TABLE: tuple[Row, ...] = (
         "keep",
         "DPONE_KEEP",
         values.one_of("never", "failed", "always"),
-        "Whose tables are left in the services for a look: never, failed or always.",
+        "Whose tables are left for a look: never, failed or always. Services that the run has started stay up, too.",
         default="never",
         metavar="WHEN",
     ),

@@ -6,6 +6,7 @@ import json
 import os
 import time
 import traceback
+import warnings
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -227,8 +228,15 @@ class DponeSession:
             self._collected = {}
         if self._stack is not None:
             records.conceal(report, self._stack.scrub)
+            records.tell_deaths(item, report, self._stack.died)
         records.attach(item, report)
         return report
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
+        """Take the secrets out of a warning."""
+        if self._stack is not None:
+            records.conceal_warning(warning_message, self._stack.scrub)
 
     def _suites(self) -> list[str]:
         from .suite.scratch import SUITES

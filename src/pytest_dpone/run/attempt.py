@@ -143,13 +143,23 @@ def _after_deaths(record: CaseRecord, names: Sequence[str], services: Callable[[
     """A case is not to blame for a service that died; it is not run then, which is red all the same."""
     if not (deaths := _deaths(names, services)):
         return record
-    return record.model_copy(update={"verdict": Verdict.NOT_RUN, "reason": NotRun.SERVICE_DIED, "detail": deaths})
+    detail = "; ".join(death.partition("\n")[0] for death in deaths)
+    died = {"verdict": Verdict.NOT_RUN, "reason": NotRun.SERVICE_DIED, "detail": detail}
+    return record.model_copy(update={**died, "acts": _with_deaths(record.acts, deaths)})
 
 
-def _deaths(names: Sequence[str], services: Callable[[], Services]) -> str:
-    """Which of the services died and how, in one line; empty if all of them live."""
+def _with_deaths(acts: tuple[ActRecord, ...], deaths: Sequence[str]) -> tuple[ActRecord, ...]:
+    """What the services said last stands before the error that it explains."""
+    last = acts[-1] if acts else ActRecord(name=ActName.PROVISION, passed=False)
+    if all(death in last.error for death in deaths):
+        return acts
+    return (*acts[:-1], last.model_copy(update={"error": "\n".join((*deaths, last.error)).rstrip()}))
+
+
+def _deaths(names: Sequence[str], services: Callable[[], Services]) -> list[str]:
+    """How each of the services that died has ended, with its last log lines."""
     try:
-        ends = {name: services().died(name) for name in names}
+        ends = [services().died(name) for name in names]
     except DponeError as error:
-        return error.fact.partition("\n")[0]
-    return "; ".join(f"{name} died: {end.partition(chr(10))[0]}" for name, end in ends.items() if end)
+        return [error.fact]
+    return [end for end in ends if end]
