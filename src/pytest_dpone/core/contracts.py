@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..errors import UsageError
-from .kinds import decimal_of
+from .kinds import KINDS, decimal_of
 
 How = Literal["exact", "widened", "lossy", "rejected"]
 
@@ -148,6 +148,23 @@ def _kafka() -> Iterator[Contract]:
     yield Contract("kafka", "array<text>", native=("array<string>",))
 
 
+def _api() -> Iterator[Contract]:
+    """What docs/api.md says of each kind: JSON carries all of them, the wide ones as text."""
+    notes = {
+        "int64": "as text",
+        "uint64": "as text",
+        "float32": "NaN and the infinities as text",
+        "float64": "NaN and the infinities as text",
+        "decimal": "as text",
+        "binary": "as base64",
+        "json": "compared as JSON values; a NULL is a member that is absent",
+        "array<int64>": "numbers as text",
+    }
+    for kind in (*KINDS, "decimal"):
+        native = "decimal({p},{s})" if kind == "decimal" else kind
+        yield Contract("api", kind, native=(native,), note=notes.get(kind, ""))
+
+
 @dataclass(frozen=True, slots=True)
 class Contracts:
     """A table of contracts with look-ups. `default_contracts()` is the shipped one."""
@@ -225,4 +242,4 @@ def _wider_decimal(kind: str, native: str) -> bool:
 @cache
 def default_contracts() -> Contracts:
     """The contracts of the shipped families."""
-    return Contracts((*_postgres(), *_clickhouse(), *_minio(), *_kafka()))
+    return Contracts((*_postgres(), *_clickhouse(), *_minio(), *_kafka(), *_api()))

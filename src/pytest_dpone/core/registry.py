@@ -44,7 +44,7 @@ class Registry:
     """Families by name, in the order in which they were added. A user's conftest may add its own."""
 
     families: dict[str, Family] = field(default_factory=dict)
-    services: tuple[str, ...] = ("postgres", "mssql", "clickhouse", "kafka", "schema_registry", "minio")
+    services: tuple[str, ...] = ("postgres", "mssql", "clickhouse", "kafka", "schema_registry", "minio", "api")
     _rules: list[Callable[[Case], str | None]] = field(default_factory=list)
 
     def add(self, family: Family) -> None:
@@ -107,5 +107,5 @@ def default_registry() -> Registry:
             swaps=True,
         )
     )
-    registry.add(Family("api", (), sink=False, excluded_as_source={xmin: _NO_XMIN, cdc: _NO_LOG}))
+    registry.add(Family("api", ("api",), sink=False, excluded_as_source={xmin: _NO_XMIN, cdc: _NO_LOG}))
     return registry

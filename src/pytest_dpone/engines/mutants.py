@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..core.wire import Engine
-from . import broken, broken_events
+from . import broken, broken_api, broken_events, broken_log
 from .native import NativeEngine, Seams
+from .native.api import ApiSource
 
 _HOUR_US = 3_600_000_000
 _YEAR_2200_US = 7_258_118_400_000_000
@@ -79,11 +80,14 @@ _PG_FULL = "postgres_to_postgres__full_refresh"
 _PG_APPEND = "postgres_to_postgres__incremental_append"
 _PG_MERGE = "postgres_to_postgres__incremental_merge"
 _PG_DIFF = "postgres_to_postgres__snapshot_diff"
+_PG_XMIN = "postgres_to_postgres__xmin"
+_PG_CDC = "postgres_to_postgres__cdc"
 _PG_CH_FULL = "postgres_to_clickhouse__full_refresh"
 _CH_FULL = "clickhouse_to_clickhouse__full_refresh"
 _CH_APPEND = "clickhouse_to_clickhouse__incremental_append"
 _CH_MERGE = "clickhouse_to_clickhouse__incremental_merge"
 _CH_PG_FULL = "clickhouse_to_postgres__full_refresh"
+_API_FULL = "api_to_postgres__full_refresh"
 _S3_FULL = "minio_to_minio__full_refresh"
 _KAFKA_FULL = "postgres_to_kafka__full_refresh"
 _KAFKA_MERGE = "postgres_to_kafka__incremental_merge"
@@ -249,6 +253,41 @@ _STRATEGIES = (
         ("unchanged_not_rewritten",),
         partial(NativeEngine, Seams(sink=broken.RewritesAll)),
     ),
+    Mutant(
+        "xmin_of_the_table",
+        "rows of a transaction that was open during the load are missed",
+        _PG_XMIN,
+        ("rows",),
+        partial(NativeEngine, Seams(source=broken.MaxXmin)),
+    ),
+    Mutant(
+        "log_begins_late",
+        "what was committed between the snapshot and the begin of the log is lost",
+        _PG_CDC,
+        ("rows",),
+        partial(NativeEngine, Seams(source=broken_log.BeginsLate)),
+    ),
+    Mutant(
+        "kept_value_to_null",
+        "a TOASTed value that an update did not touch becomes NULL",
+        _PG_CDC,
+        ("rows",),
+        partial(NativeEngine, Seams(source=broken_log.LosesKept)),
+    ),
+    Mutant(
+        "ignore_truncate",
+        "a table that was emptied keeps its rows",
+        _PG_CDC,
+        ("rows",),
+        partial(NativeEngine, Seams(source=broken_log.IgnoresTruncate)),
+    ),
+    Mutant(
+        "keep_old_key",
+        "a row whose key changed is there twice",
+        _PG_CDC,
+        ("rows",),
+        partial(NativeEngine, Seams(source=broken_log.KeepsOldKey)),
+    ),
     Mutant("lie_in_facts", "a changed row is counted as unchanged", _PG_DIFF, ("facts.updated",), broken.Lying),
 )
 
@@ -376,5 +415,71 @@ _HISTORIES = tuple(
     )
 )
 
-MUTANTS: tuple[Mutant, ...] = (*_VALUES, *_REJECTS, *_ROWS, *_STRATEGIES, *_REWRITES, *_HISTORIES, *_EVENTS)
+_CRASHES = (
+    Mutant(
+        "state_before_data",
+        "a kill between state and data loses rows",
+        _PG_APPEND,
+        ("crash.committing.rows",),
+        partial(NativeEngine, Seams(sink=broken.StateFirst)),
+    ),
+    Mutant(
+        "data_before_state",
+        "a kill between data and state doubles rows",
+        _PG_APPEND,
+        ("crash.committing.rows",),
+        partial(NativeEngine, Seams(sink=broken.DataFirst)),
+    ),
+    Mutant(
+        "reload_if_state_is_damaged",
+        "a state that can't be read is taken for none",
+        _PG_MERGE,
+        ("state_damaged",),
+        partial(NativeEngine, Seams(sink=broken.MindsNoDamage)),
+    ),
+)
+
+_EVOLUTIONS = (
+    Mutant(
+        "ignore_new_columns",
+        "a column that the source gained is left out, though the engine follows",
+        _PG_MERGE,
+        ("evolve.add.columns",),
+        partial(NativeEngine, Seams(source=broken.KnowsTheOldColumns)),
+    ),
+    Mutant(
+        "follow_what_it_refuses",
+        "a column that the source dropped is dropped, though the engine says that it refuses",
+        _PG_MERGE,
+        ("evolve.drop",),
+        partial(NativeEngine, Seams(sink=broken.DropsColumns)),
+    ),
+)
+
+
+def _reads(name: str, breaks: str, kind: type[ApiSource], *killed_by: str) -> Mutant:
+    """A mutant that reads the API by `kind`."""
+    return Mutant(name, breaks, _API_FULL, killed_by, partial(broken_api.reading, kind))
+
+
+_CLIENTS = (
+    _reads("lose_last_page", "the last page is lost", broken_api.LosesLastPage, "rows"),
+    _reads("double_page_after_retry", "a page that failed at first comes twice", broken_api.DoublesRepeated, "rows"),
+    _reads("give_up_when_limited", "a 429 is taken for the end", broken_api.GivesUpWhenLimited, "rows"),
+    _reads("read_across_changes", "pages by offset are of two versions", broken_api.ReadsAcrossChanges, "rows"),
+    _reads("ignore_retry_after", "a 429 is not waited for", broken_api.IgnoresRetryAfter, "api.patience"),
+)
+
+MUTANTS: tuple[Mutant, ...] = (
+    *_VALUES,
+    *_REJECTS,
+    *_ROWS,
+    *_STRATEGIES,
+    *_REWRITES,
+    *_HISTORIES,
+    *_CRASHES,
+    *_EVOLUTIONS,
+    *_CLIENTS,
+    *_EVENTS,
+)
 """Every mutant, with a name of its own."""

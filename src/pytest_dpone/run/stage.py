@@ -17,7 +17,7 @@ from ..core.kinds import Field, TableSchema
 from ..core.model import ActName, Case, Check, DiffReport, Strategy
 from ..core.oracle import CURRENT, Expectation, expect
 from ..core.registry import Family, Registry
-from ..core.wire import SUPPORTED, Job, ServiceInfo, Support, scrub
+from ..core.wire import SUPPORTED, Job, ServiceInfo, Support, scrub, slot_name
 from ..errors import UsageError
 from ..services import journal
 from ..services.catalog import Catalog, Fingerprint, Transactions, open_catalog, with_registry
@@ -82,6 +82,7 @@ class Stage:
                 "key": schema.key,
                 "cursor": schema.cursor,
                 "partition": schema.partition,
+                "slot": slot_name(self.source_space, self.table) if self.case.strategy is Strategy.CDC else "",
                 "state_table": self.state_table,
                 "batch_rows": self.settings.batch_rows,
                 **cut(self.case.strategy, act),

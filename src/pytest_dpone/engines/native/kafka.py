@@ -22,7 +22,7 @@ from ...core.wire import Endpoint, Job
 from ...errors import EngineFailed, UsageError, require
 from .address import place, told
 from .arrow import Batches, sliced, within
-from .kafka_form import AvroForm, JsonForm, columns_of
+from .kafka_form import AvroForm, JsonForm, columns_of, keys
 from .ports import Extract
 from .ties import cursor_value
 
@@ -211,9 +211,13 @@ class Fold:
                 self.db.execute("REPLACE INTO fold VALUES (?, ?)", (message.key(), message.value()))
         self.db.execute("COMMIT")
 
-    def pairs(self, *, rows: int) -> Iterator[list[tuple[bytes, bytes]]]:
-        """The keys with their values, in lists of at most `rows`."""
+    def pairs(self, *, rows: int, only: list[bytes] | None = None) -> Iterator[list[tuple[bytes, bytes]]]:
+        """The keys with their values, in lists of at most `rows`; of the keys `only`, if there are such."""
         found = self.db.execute("SELECT key, value FROM fold ORDER BY rowid")
+        if only is not None:
+            listed = json.dumps([key.hex().upper() for key in only])
+            query = "SELECT key, value FROM fold WHERE hex(key) IN (SELECT value FROM json_each(?)) ORDER BY rowid"
+            found = self.db.execute(query, (listed,))
         while some := found.fetchmany(rows):
             yield some
 
@@ -252,7 +256,7 @@ class KafkaSource:
         if extract.since is not None:
             floor = cursor_value(extract.since, self.schema.field(self._job.cursor).type)
         with told(self._endpoint, "reading the source"):
-            for pairs in self._folded().pairs(rows=self._job.batch_rows):
+            for pairs in self._folded().pairs(rows=self._job.batch_rows, only=_named(extract, self._job)):
                 rows = self._form.batch([value for _, value in pairs])
                 if floor is not None:
                     rows = rows.filter(pc.greater_equal(rows.column(self._job.cursor), floor))
@@ -270,6 +274,13 @@ class KafkaSource:
             self._fold = Fold()
             self._fold.take(self.broker.events(self.topic, self.ends, isolation=self.isolation))
         return self._fold
+
+
+def _named(extract: Extract, job: Job) -> list[bytes] | None:
+    """The keys that an extract names."""
+    if extract.keys is None:
+        return None
+    return [key for batch in extract.keys.to_batches() for key in keys(batch, job.key)]
 
 
 def topic_of(endpoint: Endpoint) -> str:

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from ...core.wire import ServiceInfo
 from ...errors import UsageError
-from .protocol import Catalog, Commit, Events, Evolving, Fingerprint, Transactions
+from .protocol import Catalog, Commit, Events, Evolving, Fingerprint, Transactions, Witness
 
 __all__ = [
     "CATALOGS",
@@ -18,11 +18,12 @@ __all__ = [
     "Evolving",
     "Fingerprint",
     "Transactions",
+    "Witness",
     "open_catalog",
     "with_registry",
 ]
 
-CATALOGS = ("postgres", "clickhouse", "kafka", "minio")
+CATALOGS = ("postgres", "clickhouse", "kafka", "minio", "api")
 """Services that have a catalog."""
 
 
@@ -52,6 +53,10 @@ def open_catalog(info: ServiceInfo, *, bucket: str) -> Catalog:
         from .kafka import KafkaCatalog
 
         return KafkaCatalog(info.url)
+    if info.record.name == "api":
+        from .api import ApiCatalog
+
+        return ApiCatalog(info.url)
     raise UsageError(
         f"there is no catalog for the service {info.record.name!r}", hint=f"known are {', '.join(CATALOGS)}"
     )

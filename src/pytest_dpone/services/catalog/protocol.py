@@ -12,7 +12,7 @@ from ...core.dataset import Commit
 from ...core.kinds import Field, TableSchema
 from ...core.wire import Endpoint
 
-__all__ = ["Catalog", "Commit", "Events", "Evolving", "Fingerprint", "Transactions"]
+__all__ = ["Catalog", "Commit", "Events", "Evolving", "Fingerprint", "Transactions", "Witness"]
 
 
 LOCKED = -1
@@ -122,6 +122,15 @@ class Events(Protocol):
         Columns: `partition` and `offset`; `key`, the text of the event's key; `op` and `run_id` by the event's headers,
         and by its body as `told_op` and `told_run_id`; the row's int64 `columns`, NULL for a tombstone.
         """
+        ...
+
+
+@runtime_checkable
+class Witness(Protocol):
+    """What the catalog of a server can do beside `Catalog`, if the server puts its clients to the test."""
+
+    def witnessed(self, namespace: str) -> Mapping[str, int]:
+        """What was counted since the last time: `requests`, answers by status, requests that came `early`."""
         ...
 
 
