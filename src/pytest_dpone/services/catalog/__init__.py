@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from ...core.wire import ServiceInfo
 from ...errors import UsageError
-from .protocol import Catalog, Commit, Evolving, Fingerprint, Transactions, Witness
+from .protocol import Catalog, Commit, Evolving, Fingerprint, SinkCatalog, Transactions, Witness
 
-__all__ = ["CATALOGS", "Catalog", "Commit", "Evolving", "Fingerprint", "Transactions", "Witness", "open_catalog"]
+__all__ = [
+    "CATALOGS",
+    "Catalog",
+    "Commit",
+    "Evolving",
+    "Fingerprint",
+    "SinkCatalog",
+    "Transactions",
+    "Witness",
+    "open_catalog",
+]
 
 CATALOGS = ("postgres", "clickhouse", "minio", "api")
 """Services that have a catalog."""
