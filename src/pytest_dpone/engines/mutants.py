@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..core.wire import Engine
-from . import broken, broken_api, broken_log
+from . import broken, broken_api, broken_events, broken_log
 from .native import NativeEngine, Seams
 from .native.api import ApiSource
 
@@ -89,6 +89,10 @@ _CH_MERGE = "clickhouse_to_clickhouse__incremental_merge"
 _CH_PG_FULL = "clickhouse_to_postgres__full_refresh"
 _API_FULL = "api_to_postgres__full_refresh"
 _S3_FULL = "minio_to_minio__full_refresh"
+_KAFKA_FULL = "postgres_to_kafka__full_refresh"
+_KAFKA_MERGE = "postgres_to_kafka__incremental_merge"
+_KAFKA_DIFF = "postgres_to_kafka__snapshot_diff"
+_KAFKA_PG_FULL = "kafka_to_postgres__full_refresh"
 _S3_APPEND = "postgres_to_minio__incremental_append"
 
 _text = pa.types.is_string
@@ -287,6 +291,51 @@ _STRATEGIES = (
     Mutant("lie_in_facts", "a changed row is counted as unchanged", _PG_DIFF, ("facts.updated",), broken.Lying),
 )
 
+_EVENTS = (
+    Mutant(
+        "lose_tombstones",
+        "rows that are gone get no tombstone",
+        _KAFKA_DIFF,
+        ("rows", "events.count"),
+        partial(broken_events.sending, broken_events.without_tombstones),
+    ),
+    Mutant(
+        "duplicate_event",
+        "the last event comes again after the commit",
+        _KAFKA_MERGE,
+        ("events.count", "events.labels"),
+        partial(NativeEngine, Seams(sink=broken_events.SendsTwice)),
+    ),
+    Mutant(
+        "half_a_load",
+        "readers see the first half of a load before the other",
+        _KAFKA_FULL,
+        ("events.committed",),
+        partial(broken_events.sending, broken_events.half_first),
+    ),
+    Mutant(
+        "wrong_event_key",
+        "numbers in keys become text",
+        _KAFKA_FULL,
+        ("events.keyed",),
+        partial(broken_events.sending, broken_events.text_keys),
+    ),
+    Mutant(
+        "read_aborted",
+        "events of an aborted transaction are read",
+        _KAFKA_PG_FULL,
+        ("rows",),
+        partial(broken_events.reading, past_stable=False),
+    ),
+    Mutant(
+        "read_past_stable",
+        "events of a transaction that is open are read",
+        _KAFKA_PG_FULL,
+        ("rows",),
+        partial(broken_events.reading, past_stable=True),
+    ),
+)
+
 _REWRITES = (
     Mutant(
         "replace_everything",
@@ -431,5 +480,6 @@ MUTANTS: tuple[Mutant, ...] = (
     *_CRASHES,
     *_EVOLUTIONS,
     *_CLIENTS,
+    *_EVENTS,
 )
 """Every mutant, with a name of its own."""

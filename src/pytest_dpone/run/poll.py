@@ -20,6 +20,8 @@ class Poll:
 
     stage: Stage
     table: str
+    column: str = ""
+    """Whose sum is looked at; by default the key's."""
     seen: set[Fingerprint | None] = field(default_factory=set)
     count: int = 0
     error: str = ""
@@ -58,7 +60,7 @@ class Poll:
 
     def _read(self) -> None:
         reader = self.stage.hands[self.stage.case.sink].open()
-        column = self.stage.dataset.schema.key[0]
+        column = self.column or self.stage.dataset.schema.key[0]
         try:
             while True:
                 last = self._stop.is_set()

@@ -24,13 +24,15 @@ from ..core.registry import Family, Registry
 from ..core.wire import SUPPORTED, Job, ServiceInfo, Support, scrub, slot_name
 from ..errors import UsageError
 from ..services import journal
-from ..services.catalog import Catalog, Fingerprint, SinkCatalog, Transactions, open_catalog
+from ..services.catalog import Catalog, Fingerprint, SinkCatalog, Transactions, open_catalog, with_registry
 from ..services.journal import Made
 from .cuts import cut
 from .settings import RunSettings
 
 TABLE = "orders"
 STATE = "dpone_state"
+JSON_EVENTS = (Strategy.FULL_REFRESH, Strategy.REPLACE, Strategy.PARTITION_REPLACE, Strategy.BACKFILL)
+"""Strategies whose cases have JSON in their topics; the others have Avro, by a registry."""
 
 
 @dataclass(slots=True)
@@ -58,6 +60,8 @@ class Stage:
     """What the engine says of the case."""
     intervals: pa.Table | None = None
     """scd2: key, revision and begin of the versions that the last act has left."""
+    judged: dict[int, int] = field(default_factory=dict)
+    """Of a sink that keeps events: partition → how far its events were judged."""
     claims: dict[ActName, str] = field(default_factory=dict)
     """State that the engine said it left, by act."""
 
@@ -98,11 +102,11 @@ class Stage:
     def beside(self, table: str, settings: RunSettings | None = None) -> Stage:
         """The same stage for another table, with a state of its own; with `settings` its rows are a new dataset's."""
         if settings is None:
-            return replace(self, table=table, claims={}, intervals=None)
+            return replace(self, table=table, claims={}, intervals=None, judged={})
         dataset = Dataset(
             settings.dataset_spec(), source=self.case.source, sink=self.case.sink, contracts=self.dataset.contracts
         )
-        return replace(self, table=table, settings=settings, dataset=dataset, claims={}, intervals=None)
+        return replace(self, table=table, settings=settings, dataset=dataset, claims={}, intervals=None, judged={})
 
     def expect(self, act: ActName) -> Expectation:
         """What the sink must hold after `act`."""
@@ -152,12 +156,12 @@ class Stage:
         detail = "; ".join(wrong[:8]) + (f"; … {len(wrong)} in all" if len(wrong) > 8 else "")
         return Check(name="schema", passed=not wrong, expected=len(expected), actual=len(found), detail=detail)
 
-    def fingerprint_of(self, expectation: Expectation) -> Fingerprint:
-        """What a polling reader must see when the sink holds exactly `expectation`."""
+    def fingerprint_of(self, expectation: Expectation, column: str = "") -> Fingerprint:
+        """What a polling reader must see when the sink holds exactly `expectation`; the sum is the key's by default."""
         rows = total = 0
         for batch in expectation.batches():
             rows += batch.num_rows
-            total += pc.sum(batch.column(self.dataset.schema.key[0])).as_py()
+            total += pc.sum(batch.column(column or self.dataset.schema.key[0])).as_py()
         return Fingerprint(rows, total)
 
     def unchanged_versions(self, versions: pa.Table) -> pa.Table:
@@ -241,6 +245,7 @@ def stage_for(
     """Open both catalogs, with a namespace each; disconnect at the end. `tear_down` removes the namespaces."""
     from ..core.contracts import Contracts, default_contracts
 
+    services = services if case.strategy in JSON_EVENTS else with_registry(services)
     token = f"dpone_{settings.run_id.replace('-', '_')}_{secrets.token_hex(4)}"
     bucket = token.replace("_", "-")
     contracts = Contracts((*default_contracts().rows, *registry.contracts))

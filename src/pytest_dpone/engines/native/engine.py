@@ -14,6 +14,8 @@ from .api import ApiSource
 from .arrow import check_names
 from .clickhouse import ClickHouseSource
 from .clickhouse_sink import ClickHouseSink
+from .kafka import KafkaSource
+from .kafka_sink import KafkaSink
 from .minio import MinioSource
 from .minio_sink import MinioSink
 from .ports import Seams, Sink, Source
@@ -58,6 +60,7 @@ _FAMILIES: Mapping[str, _Family] = MappingProxyType(
     {
         "postgres": _Family(lambda job: _postgres(job), PostgresSink, _ALL),
         "clickhouse": _Family(ClickHouseSource, ClickHouseSink, _ALL),
+        "kafka": _Family(KafkaSource, KafkaSink, _ALL - {Strategy.SCD2}),
         "minio": _Family(MinioSource, MinioSink, _WHOLE_OBJECTS),
         "api": _Family(ApiSource, _no_sink, frozenset()),
     }
@@ -65,7 +68,7 @@ _FAMILIES: Mapping[str, _Family] = MappingProxyType(
 
 
 class NativeEngine:
-    """Moves rows between postgres, clickhouse and minio, and from the API; implements `core.wire.Engine`.
+    """Moves rows between postgres, clickhouse, kafka and minio, and from the API; implements `core.wire.Engine`.
 
     It is safe to repeat after a failure or a kill at any moment, and refuses what it can't carry exactly.
     """

@@ -12,7 +12,7 @@ from ...core.dataset import Commit
 from ...core.kinds import Field, TableSchema
 from ...core.wire import Endpoint
 
-__all__ = ["Catalog", "Commit", "Evolving", "Fingerprint", "SinkCatalog", "Transactions", "Witness"]
+__all__ = ["Catalog", "Commit", "Events", "Evolving", "Fingerprint", "SinkCatalog", "Transactions", "Witness"]
 
 
 LOCKED = -1
@@ -117,6 +117,19 @@ class Transactions(Protocol):
 
     def truncate(self, namespace: str, table: str) -> None:
         """Empty the table by TRUNCATE."""
+        ...
+
+
+@runtime_checkable
+class Events(Protocol):
+    """What the catalog of a family whose tables are events can do beside `Catalog`."""
+
+    def events(self, namespace: str, table: str, columns: Sequence[str]) -> pa.Table:
+        """Every committed event of the table, in order within each partition; none if there is no such table.
+
+        Columns: `partition` and `offset`; `key`, the text of the event's key; `op` and `run_id` by the event's headers,
+        and by its body as `told_op` and `told_run_id`; the row's int64 `columns`, NULL for a tombstone.
+        """
         ...
 
 
