@@ -142,7 +142,7 @@ def _play(stage: Stage, engine: Engine, played: list[ActRecord], on_act: OnAct |
 
 def _turn(stage: Stage, act: ActName) -> AbstractContextManager[None]:
     """A transaction that xmin holds open would keep cdc from creating its slot: these acts are not played at once."""
-    strategy, service = stage.case.strategy, stage.service_names[stage.case.source]
+    strategy, service = stage.case.strategy, stage.case.source
     if strategy is Strategy.XMIN and act is ActName.LOAD:
         return turn(stage.settings.run_id, service, alone=True)
     if strategy is Strategy.CDC and act in (ActName.LOAD, ActName.CRASH, ActName.REJECT):

@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass, field
 from types import TracebackType
 
-from ..services.catalog import Fingerprint, open_catalog
+from ..services.catalog import Fingerprint
 from .stage import Stage
 
 
@@ -59,8 +59,7 @@ class Poll:
             self._first.set()
 
     def _read(self) -> None:
-        service = self.stage.service_of(self.stage.case.sink)
-        reader = open_catalog(service, bucket=self.stage.bucket)
+        reader = self.stage.hands[self.stage.case.sink].open()
         column = self.column or self.stage.dataset.schema.key[0]
         try:
             while True:

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from ...core.wire import ServiceInfo
 from ...errors import UsageError
-from .protocol import Catalog, Commit, Events, Evolving, Fingerprint, Transactions, Witness
+from .protocol import Catalog, Commit, Events, Evolving, Fingerprint, SinkCatalog, Transactions, Witness
 
 __all__ = [
     "CATALOGS",
@@ -17,6 +17,7 @@ __all__ = [
     "Events",
     "Evolving",
     "Fingerprint",
+    "SinkCatalog",
     "Transactions",
     "Witness",
     "open_catalog",
