@@ -133,6 +133,26 @@ def test_an_unavailable_service_is_not_run_and_starts_nothing(verdict: list[Verd
     assert (gone.reason, gone.detail) == (NotRun.UNAVAILABLE, "the image has gone")
 
 
+def test_cdc_makes_a_slot_on_a_server_of_the_user_only_if_it_may(verdict: list[Verdict]) -> None:
+    def tried(case: Case, *, allowed: bool) -> CaseRecord:
+        services = Services(choices={"postgres": Choice("external", "its address is set")})
+        settings = SETTINGS.model_copy(update={"allow_slots": allowed})
+        record = attempt(
+            case, engine=Engine(), registry=default_registry(), services=lambda: services, settings=settings
+        )
+        assert bool(services.ensured) is (record.verdict is Verdict.PASSED)
+        return record
+
+    cdc = Case("postgres", "postgres", Strategy.CDC)
+    refused = tried(cdc, allowed=False)
+    assert refused.reason is NotRun.UNAVAILABLE
+    assert refused.detail == (
+        "postgres is external, and cdc makes a replication slot there: --dpone-allow-slots says that it may"
+    )
+    assert tried(cdc, allowed=True).verdict is Verdict.PASSED
+    assert tried(Case("postgres", "postgres", Strategy.XMIN), allowed=False).verdict is Verdict.PASSED
+
+
 def test_a_provider_that_was_asked_for_by_name_and_can_not_be_had_is_red(verdict: list[Verdict]) -> None:
     services = Services(choices={"clickhouse": Choice(None, "clickhouse: no Docker Engine answers", asked=True)})
     record = play(services)

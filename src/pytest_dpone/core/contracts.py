@@ -127,6 +127,27 @@ def _minio() -> Iterator[Contract]:
     yield Contract("minio", "array<text>", native=("list<*: string>",))
 
 
+def _kafka() -> Iterator[Contract]:
+    yield Contract("kafka", "bool", native=("boolean",))
+    yield Contract("kafka", "int16", native=("int", "long"))
+    yield Contract("kafka", "int32", native=("int", "long"))
+    yield Contract("kafka", "int64", native=("long",))
+    yield Contract("kafka", "uint64", "widened", ("decimal(20,0)",), source=False)
+    yield Contract("kafka", "float32", native=("float", "double"))
+    yield Contract("kafka", "float64", native=("double",))
+    yield Contract("kafka", "decimal", native=("decimal({p},{s})",))
+    yield Contract("kafka", "text", native=("string",))
+    yield Contract("kafka", "binary", native=("bytes",))
+    yield Contract("kafka", "date", native=("date",))
+    yield Contract("kafka", "time", native=("time-micros",))
+    yield Contract("kafka", "timestamp", native=("local-timestamp-micros",))
+    yield Contract("kafka", "timestamptz", native=("timestamp-micros",))
+    yield Contract("kafka", "uuid", native=("uuid", "string"))
+    yield Contract("kafka", "json", native=("json", "string"), note="compared as JSON values, not as text")
+    yield Contract("kafka", "array<int64>", native=("array<long>",))
+    yield Contract("kafka", "array<text>", native=("array<string>",))
+
+
 def _api() -> Iterator[Contract]:
     """What docs/api.md says of each kind: JSON carries all of them, the wide ones as text."""
     notes = {
@@ -211,7 +232,7 @@ def _matches(pattern: str, native: str) -> bool:
 
 def _wider_decimal(kind: str, native: str) -> bool:
     wanted = decimal_of(kind)
-    found = re.fullmatch(r"(?:numeric|Decimal|decimal128|decimal256)\((\d+),\s*(\d+)\)", native)
+    found = re.fullmatch(r"(?:numeric|Decimal|decimal|decimal128|decimal256)\((\d+),\s*(\d+)\)", native)
     if wanted is None or found is None:
         return False
     precision, scale = int(found[1]), int(found[2])
@@ -221,4 +242,4 @@ def _wider_decimal(kind: str, native: str) -> bool:
 @cache
 def default_contracts() -> Contracts:
     """The contracts of the shipped families."""
-    return Contracts((*_postgres(), *_clickhouse(), *_minio(), *_api()))
+    return Contracts((*_postgres(), *_clickhouse(), *_minio(), *_kafka(), *_api()))

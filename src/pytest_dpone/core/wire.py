@@ -18,16 +18,24 @@ def scrub(text: str, urls: Iterable[SecretStr]) -> str:
     return Scrubber(url.get_secret_value() for url in urls)(text)
 
 
+def slot_name(namespace: str, table: str) -> str:
+    """How the harness names the replication slot and the publication of a table (`Job.slot`)."""
+    return f"{namespace}_{table}"
+
+
 class Endpoint(Frozen):
     """One side of a job.
 
     `url` forms: `postgresql://user:password@host:port/database`, `clickhouse://user:password@host:port` (HTTP port;
     `clickhouses://` for TLS), `s3://key:secret@host:port/bucket` (path style HTTP; `s3s://` for TLS;
-    `?region=` optional, default us-east-1), `http://user:password@host:port` (the API). In a simulated run
-    `memory:///folder?family=name`, for any family.
-    `namespace` is the Postgres schema, ClickHouse database or S3 key prefix that belongs to this side of this case:
-    an engine may create what it needs in there, and nowhere else. `table` is a name inside of it.
-    On MinIO a table is the set of Parquet objects below `{namespace}/{table}/`; see `docs/architecture.md`.
+    `?region=` optional, default us-east-1), `kafka://user:password@host:port,host:port` (`kafkas://` for TLS; `?sasl=`,
+    `?ca=` and `?registry=` optional; the last one is the percent-encoded address of a Schema Registry,
+    `http://user:password@host:port`, and with it events are Avro, else JSON), `http://user:password@host:port` (the
+    API). In a simulated run `memory:///folder?family=name`, for any family.
+    `namespace` is the Postgres schema, ClickHouse database, S3 key prefix or prefix of topics that belongs to this side
+    of this case: an engine may create what it needs in there, and nowhere else. `table` is a name inside of it.
+    On MinIO a table is the set of Parquet objects below `{namespace}/{table}/`, on Kafka what the events of the topic
+    `{namespace}.{table}` leave; see `docs/architecture.md`.
     """
 
     family: str
@@ -74,6 +82,9 @@ class Job(Frozen):
     """`backfill`: the same id goes on at the first chunk that is not finished, another one loads again."""
     chunk_days: int = Field(gt=0, default=1)
     """`backfill`: days of one chunk, each committed by itself."""
+    slot: str = ""
+    """`cdc` from Postgres: the name for the replication slot and the publication, which an engine makes and keeps.
+    Whoever made the job removes them when the case is over."""
     state_table: str
     """Name for the engine's state inside the sink's namespace: a table, or an object beside the data."""
     batch_rows: int = Field(gt=0)

@@ -11,9 +11,10 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..core.wire import HistoryColumns, Job, RunFacts, Window
+from ..core.wire import Endpoint, HistoryColumns, Job, RunFacts, Window
 from ..errors import DponeError, EngineFailed, require
 from .native import Counts, Extract, NativeEngine, Seams, Sink, Source, State
+from .native.xids import Horizon, TransactionSource
 
 Batches = Iterator[pa.RecordBatch]
 Change = Callable[[pa.Array], pa.Array]
@@ -145,6 +146,16 @@ class FromTheStart(PassingSource):
         return self._inner.read(replace(extract, since=None))
 
 
+class MaxXmin(PassingSource):
+    """Goes on from the greatest `xmin` of the table, not from what was open. For Postgres."""
+
+    def horizon(self) -> Horizon:
+        """The snapshot's, but for its oldest transaction."""
+        assert isinstance(self._inner, TransactionSource)
+        greatest = _execute(self._job, "SELECT max(xmin::text::bigint) FROM {table}", end=self._job.source)[0][0]
+        return replace(self._inner.horizon(), oldest=greatest)
+
+
 class PassingSink:
     """A sink that does what another does; the base of broken ones."""
 
@@ -219,6 +230,28 @@ class LosesState(PassingSink):
         self._inner.append(State(state.strategy, state.cursor))
 
 
+class StateFirst(PassingSink):
+    """Commits the state, and then the data. For Postgres."""
+
+    def append(self, state: State) -> None:
+        """In two steps."""
+        inner: Any = self._inner
+        inner._put(state)
+        self._inner.append(state)
+
+
+class DataFirst(PassingSink):
+    """Commits the data, and then the state. For Postgres."""
+
+    def append(self, state: State) -> None:
+        """In two steps, with the moment between them."""
+        inner: Any = self._inner
+        moment, inner._moment = inner._moment, lambda _name: None
+        self._inner.rewrite((), None)
+        moment("committing")
+        inner._put(state)
+
+
 class RefusesToWrite(PassingSink):
     """Fails whenever it should write."""
 
@@ -283,6 +316,49 @@ class ForgetsState(PassingSink):
     def has_rows(self) -> bool:
         """Never."""
         return False
+
+
+class MindsNoDamage(PassingSink):
+    """Takes a state that can't be read for none, and the rows for nothing to mind."""
+
+    def state(self) -> State | None:
+        """None if it can't be read."""
+        try:
+            return self._inner.state()
+        except DponeError:
+            return None
+
+    def has_rows(self) -> bool:
+        """Never."""
+        return False
+
+
+class KnowsTheOldColumns(PassingSource):
+    """Does not see the column that the source gained."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Without it."""
+        schema = self._inner.schema
+        return pa.schema([field for field in schema if field.name != "added"])
+
+    def read(self, extract: Extract) -> Batches:
+        """Without it."""
+        for batch in self._inner.read(extract):
+            yield batch.select(self.schema.names)
+
+
+class DropsColumns(PassingSink):
+    """Makes the table fit to the source, whatever that takes. For Postgres."""
+
+    def prepare(self, schema: pa.Schema) -> bool:
+        """Drops the column that the source has no more."""
+        try:
+            return self._inner.prepare(schema)
+        except EngineFailed:
+            if "flag" not in schema.names:
+                _execute(self._job, "ALTER TABLE {table} DROP COLUMN flag")
+            return self._inner.prepare(schema)
 
 
 class NeverBackfillsAgain(PassingSink):
@@ -388,9 +464,11 @@ class Lying:
         return facts.model_copy(update=changed)
 
 
-def _execute(job: Job, statement: str) -> None:
+def _execute(job: Job, statement: str, *, end: Endpoint | None = None) -> list[Any]:
+    end = end or job.sink
     psycopg: Any = require("psycopg", extra="postgres")
     sql: Any = require("psycopg.sql", extra="postgres")
-    table = sql.Identifier(job.sink.namespace, job.sink.table)
-    with psycopg.connect(job.sink.url.get_secret_value(), autocommit=True) as connection:
-        connection.execute(sql.SQL(statement).format(table=table, key=sql.Identifier(job.key[0])))
+    table = sql.Identifier(end.namespace, end.table)
+    with psycopg.connect(end.url.get_secret_value(), autocommit=True) as connection:
+        cursor = connection.execute(sql.SQL(statement).format(table=table, key=sql.Identifier(job.key[0])))
+        return list(cursor.fetchall()) if cursor.description else []

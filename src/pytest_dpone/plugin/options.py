@@ -337,6 +337,13 @@ TABLE: tuple[Row, ...] = (
         metavar="WHEN",
     ),
     Row(
+        "allow-slots",
+        "DPONE_ALLOW_SLOTS",
+        values.flag,
+        "Let cdc make replication slots on a Postgres that is external; each is removed when its case is over.",
+        kind="flag",
+    ),
+    Row(
         "selfcheck",
         "DPONE_SELFCHECK",
         values.flag,

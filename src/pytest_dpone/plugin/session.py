@@ -97,6 +97,7 @@ class DponeSession:
                 dataset=options.dataset,
                 batch_rows=options.batch_rows or several_batches(options.rows),
                 keep=options.keep,
+                allow_slots=options.allow_slots,
                 crash=options.crash,
                 engine=options.engine,
                 rerun_options=_rerun_options(options),
@@ -300,6 +301,8 @@ def _rerun_options(options: Options) -> tuple[str, ...]:
     mode: tuple[str, ...] = (f"--dpone-run-mode={options.run_mode}",) if options.simulated else ()
     if options.origins["compose_file"] in ("option", "environment"):
         mode += (f"--dpone-compose-file={options.compose_file}",)
+    if options.allow_slots and options.origins["allow_slots"] in ("option", "environment"):
+        mode += ("--dpone-allow-slots",)
     return mode + tuple(
         f"--dpone-{name}={service}={value}"
         for name, pairs in (("services", options.services), ("image", options.image))

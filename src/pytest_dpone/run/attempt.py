@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from ..core.model import ActName, ActRecord, Case, CaseRecord, NotRun, Verdict
+from ..core.model import ActName, ActRecord, Case, CaseRecord, NotRun, Strategy, Verdict
 from ..core.registry import Registry
 from ..core.wire import Engine, ServiceInfo
 from ..errors import DponeError, EngineFailed, ServiceUnavailable
@@ -82,6 +82,8 @@ def attempt(
             return _failed(case, settings, engine.name, fact=missing, text=f"{missing}\nhint: {_OTHER_PROVIDER}")
         if missing := _missing(choices, asked=False):
             return refuse(NotRun.UNAVAILABLE, missing)
+        if not settings.allow_slots and (foreign := _foreign_slot(case, registry, choices)):
+            return refuse(NotRun.UNAVAILABLE, foreign)
         running = services().ensure(names) if names else {}
     except ServiceUnavailable as error:
         return refuse(NotRun.UNAVAILABLE, error.fact)
@@ -105,6 +107,17 @@ def refusal(case: Case, *, engine: Engine, settings: RunSettings) -> CaseRecord 
         return None
     detail = support.reason or f"the engine {engine.name} says: {support.status}"
     return not_run(case, NotRun.NOT_IMPLEMENTED, detail=detail, settings=settings, engine=engine.name)
+
+
+def _foreign_slot(case: Case, registry: Registry, choices: Mapping[str, Availability]) -> str:
+    """Why the case would make a replication slot on somebody's server; empty if it would not.
+
+    A slot that is left behind makes such a server keep its log until its disk is full.
+    """
+    source = registry.families[case.source].services[:1]
+    if case.strategy is not Strategy.CDC or source != ("postgres",) or choices["postgres"].provider != "external":
+        return ""
+    return "postgres is external, and cdc makes a replication slot there: --dpone-allow-slots says that it may"
 
 
 def _missing(choices: Mapping[str, Availability], *, asked: bool) -> str:

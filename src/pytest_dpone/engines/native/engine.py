@@ -14,10 +14,13 @@ from .api import ApiSource
 from .arrow import check_names
 from .clickhouse import ClickHouseSource
 from .clickhouse_sink import ClickHouseSink
+from .kafka import KafkaSource
+from .kafka_sink import KafkaSink
 from .minio import MinioSource
 from .minio_sink import MinioSink
 from .ports import Seams, Sink, Source
 from .postgres import PostgresSource
+from .postgres_log import PostgresLog
 from .postgres_sink import PostgresSink
 from .strategy import STRATEGIES, play
 
@@ -36,6 +39,10 @@ def _no_sink(job: Job, _: Callable[[str], None]) -> Sink:
 
 
 _ALL = frozenset(STRATEGIES)
+_ONLY_FROM: Mapping[Strategy, frozenset[str]] = MappingProxyType(
+    {Strategy.XMIN: frozenset({"postgres"}), Strategy.CDC: frozenset({"postgres"})}
+)
+"""Strategies that not every source can serve."""
 _WHOLE_OBJECTS = frozenset(
     (
         Strategy.FULL_REFRESH,
@@ -51,8 +58,9 @@ _FOLLOWING = frozenset(("postgres", "clickhouse"))
 """Sinks that get a column more when the source has one more that may be NULL; all other changes are refused."""
 _FAMILIES: Mapping[str, _Family] = MappingProxyType(
     {
-        "postgres": _Family(PostgresSource, PostgresSink, _ALL),
+        "postgres": _Family(lambda job: _postgres(job), PostgresSink, _ALL),
         "clickhouse": _Family(ClickHouseSource, ClickHouseSink, _ALL),
+        "kafka": _Family(KafkaSource, KafkaSink, _ALL - {Strategy.SCD2}),
         "minio": _Family(MinioSource, MinioSink, _WHOLE_OBJECTS),
         "api": _Family(ApiSource, _no_sink, frozenset()),
     }
@@ -60,7 +68,7 @@ _FAMILIES: Mapping[str, _Family] = MappingProxyType(
 
 
 class NativeEngine:
-    """Moves rows between postgres, clickhouse and minio, and from the API; implements `core.wire.Engine`.
+    """Moves rows between postgres, clickhouse, kafka and minio, and from the API; implements `core.wire.Engine`.
 
     It is safe to repeat after a failure or a kill at any moment, and refuses what it can't carry exactly.
     """
@@ -82,6 +90,9 @@ class NativeEngine:
         if case.strategy not in _FAMILIES[case.sink].strategies:
             reason = f"the native engine has no {case.strategy} into {case.sink}"
             return Support(status="not implemented yet", reason=reason)
+        if case.source not in _ONLY_FROM.get(case.strategy, _FAMILIES):
+            reason = f"the native engine has no {case.strategy} from {case.source}"
+            return Support(status="not implemented yet", reason=reason)
         return Support(
             status="supported",
             keeps_apart=case.sink in _LOCKING,
@@ -98,7 +109,7 @@ class NativeEngine:
             raise UsageError(f"{support.status}: {support.reason}", hint="ask `supports` before a run")
         with closing(self._open_source(job)) as source, closing(self._open_sink(job)) as sink:
             check_names(source.schema, where=f"the table {job.source.table!r}")
-            return play(job, source, sink, self._seams)
+            return play(job, source, sink, self._seams, held=lambda: _held(job))
 
     def _open_source(self, job: Job) -> Source:
         source = _FAMILIES[job.source.family].source(job)
@@ -107,3 +118,12 @@ class NativeEngine:
     def _open_sink(self, job: Job) -> Sink:
         sink = _FAMILIES[job.sink.family].sink(job, self._seams.moment)
         return self._seams.sink(job, sink) if self._seams.sink else sink
+
+
+def _postgres(job: Job) -> Source:
+    return PostgresLog(job) if job.strategy is Strategy.CDC else PostgresSource(job)
+
+
+def _held(job: Job) -> Source:
+    """The sink's table as a source."""
+    return _FAMILIES[job.sink.family].source(job.model_copy(update={"source": job.sink}))
