@@ -10,9 +10,12 @@ from types import MappingProxyType
 from ...core.model import Case, Evolution, Strategy
 from ...core.wire import Job, RunFacts, Support
 from ...errors import UsageError
+from .api import ApiSource
 from .arrow import check_names
 from .clickhouse import ClickHouseSource
 from .clickhouse_sink import ClickHouseSink
+from .kafka import KafkaSource
+from .kafka_sink import KafkaSink
 from .minio import MinioSource
 from .minio_sink import MinioSink
 from .ports import Seams, Sink, Source
@@ -29,6 +32,10 @@ class _Family:
     source: Callable[[Job], Source]
     sink: Callable[[Job, Callable[[str], None]], Sink]
     strategies: frozenset[Strategy]
+
+
+def _no_sink(job: Job, _: Callable[[str], None]) -> Sink:
+    raise UsageError(f"{job.sink.family} can't be written to", hint="it is a source only")
 
 
 _ALL = frozenset(STRATEGIES)
@@ -53,13 +60,15 @@ _FAMILIES: Mapping[str, _Family] = MappingProxyType(
     {
         "postgres": _Family(lambda job: _postgres(job), PostgresSink, _ALL),
         "clickhouse": _Family(ClickHouseSource, ClickHouseSink, _ALL),
+        "kafka": _Family(KafkaSource, KafkaSink, _ALL - {Strategy.SCD2}),
         "minio": _Family(MinioSource, MinioSink, _WHOLE_OBJECTS),
+        "api": _Family(ApiSource, _no_sink, frozenset()),
     }
 )
 
 
 class NativeEngine:
-    """Moves rows between postgres, clickhouse and minio; implements `core.wire.Engine`.
+    """Moves rows between postgres, clickhouse, kafka and minio, and from the API; implements `core.wire.Engine`.
 
     It is safe to repeat after a failure or a kill at any moment, and refuses what it can't carry exactly.
     """
