@@ -5,14 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
+from itertools import islice
 from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..core.wire import Endpoint, HistoryColumns, Job, RunFacts, Window
-from ..errors import DponeError, EngineFailed, require
+from ..errors import DponeError, EngineFailed, ValueRejected, require
 from .native import Counts, Extract, NativeEngine, Seams, Sink, Source, State
 from .native.xids import Horizon, TransactionSource
 
@@ -250,6 +252,38 @@ class DataFirst(PassingSink):
         self._inner.rewrite((), None)
         moment("committing")
         inner._put(state)
+
+
+class IsDeaf(PassingSink):
+    """Goes on as if nothing had happened when its server is gone."""
+
+    def stage(self, batches: Batches) -> int:
+        """Whatever becomes of the rows."""
+        try:
+            return self._inner.stage(batches)
+        except EngineFailed:
+            return 0
+
+    def append(self, state: State) -> None:
+        """Whatever becomes of the rows."""
+        with suppress(EngineFailed):
+            self._inner.append(state)
+
+
+class KeepsWhatWasGood(NativeEngine):
+    """When a row is refused it loads the first batch, and then says so."""
+
+    def run(self, job: Job) -> RunFacts:
+        """Twice, if need be."""
+        try:
+            return super().run(job)
+        except ValueRejected:
+            NativeEngine(Seams(tap=lambda _, batches: islice(batches, 1))).run(job)
+            raise
+
+    def watched(self, moment: Callable[[str], None]) -> KeepsWhatWasGood:
+        """See `NativeEngine.watched`."""
+        return KeepsWhatWasGood(Seams(moment=moment))
 
 
 class RefusesToWrite(PassingSink):

@@ -431,6 +431,20 @@ _CRASHES = (
         partial(NativeEngine, Seams(sink=broken.DataFirst)),
     ),
     Mutant(
+        "deaf_to_a_cut",
+        "a sink whose connection ends is taken for one that has written",
+        _PG_APPEND,
+        ("crash.cut.told",),
+        partial(NativeEngine, Seams(sink=broken.IsDeaf)),
+    ),
+    Mutant(
+        "keep_what_was_good",
+        "of a load with a row that is refused the rows before it stay",
+        "postgres_to_clickhouse__full_refresh",
+        ("crash.refused.hidden",),
+        broken.KeepsWhatWasGood,
+    ),
+    Mutant(
         "reload_if_state_is_damaged",
         "a state that can't be read is taken for none",
         _PG_MERGE,
