@@ -100,5 +100,3 @@ def test_an_engine_of_a_fixture_is_not_taken_for_the_one_that_a_process_can_star
     assert ActName.CRASH not in [act.name for act in record.acts]
     told = next(act for act in record.acts if act.name is ActName.LOAD).planned["kills"]
     assert told == "not tried: a fixture has put another engine in the place of native"
-
-
