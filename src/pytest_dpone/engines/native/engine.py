@@ -15,6 +15,8 @@ from .clickhouse import ClickHouseSource
 from .clickhouse_sink import ClickHouseSink
 from .minio import MinioSource
 from .minio_sink import MinioSink
+from .mssql import MssqlSource
+from .mssql_sink import MssqlSink
 from .ports import Seams, Sink, Source
 from .postgres import PostgresSource
 from .postgres_sink import PostgresSink
@@ -40,13 +42,14 @@ _WHOLE_OBJECTS = frozenset(
         Strategy.BACKFILL,
     )
 )
-_LOCKING = frozenset(("postgres",))
+_LOCKING = frozenset(("postgres", "mssql"))
 """Sinks on which a run takes a lock, so that a second one of the same table waits."""
-_FOLLOWING = frozenset(("postgres", "clickhouse"))
+_FOLLOWING = frozenset(("postgres", "mssql", "clickhouse"))
 """Sinks that get a column more when the source has one more that may be NULL; all other changes are refused."""
 _FAMILIES: Mapping[str, _Family] = MappingProxyType(
     {
         "postgres": _Family(PostgresSource, PostgresSink, _ALL),
+        "mssql": _Family(MssqlSource, MssqlSink, _ALL),
         "clickhouse": _Family(ClickHouseSource, ClickHouseSink, _ALL),
         "minio": _Family(MinioSource, MinioSink, _WHOLE_OBJECTS),
     }
@@ -54,7 +57,7 @@ _FAMILIES: Mapping[str, _Family] = MappingProxyType(
 
 
 class NativeEngine:
-    """Moves rows between postgres, clickhouse and minio; implements `core.wire.Engine`.
+    """Moves rows between postgres, mssql, clickhouse and minio; implements `core.wire.Engine`.
 
     It is safe to repeat after a failure or a kill at any moment, and refuses what it can't carry exactly.
     """

@@ -8,7 +8,7 @@ from .protocol import Catalog, Commit, Evolving, Fingerprint, Transactions
 
 __all__ = ["CATALOGS", "Catalog", "Commit", "Evolving", "Fingerprint", "Transactions", "open_catalog"]
 
-CATALOGS = ("postgres", "clickhouse", "minio")
+CATALOGS = ("postgres", "mssql", "clickhouse", "minio")
 """Services that have a catalog."""
 
 
@@ -26,6 +26,10 @@ def open_catalog(info: ServiceInfo, *, bucket: str) -> Catalog:
         from .postgres import PostgresCatalog
 
         return PostgresCatalog(info.url)
+    if info.record.name == "mssql":
+        from .mssql import MssqlCatalog
+
+        return MssqlCatalog(info.url)
     if info.record.name == "clickhouse":
         from .clickhouse import ClickHouseCatalog
 
