@@ -6,7 +6,7 @@ ROWS ?= 500
 WORKERS ?= 2
 ACTIONLINT ?= v1.7.12
 
-.PHONY: certify test unit real selfcheck cover lint types format batteries bench batteries-registry clean help
+.PHONY: certify test unit real selfcheck cover lint types format batteries bench soak clean help
 
 help:                ## List the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 20
@@ -42,14 +42,14 @@ format: $(VENV)/.dev ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-batteries: $(VENV)/.dev ## Run the stand-ins' batteries on the real servers, too, and print both columns
+batteries: $(VENV)/.dev ## Run the stand-ins' batteries, also on real servers, and print the scores
 	$(BIN)/python benchmarks/batteries.py
 
 bench: $(VENV)/.dev  ## Print the speeds as ratios measured in one run
 	$(BIN)/python benchmarks/run.py
 
-batteries-registry: $(VENV)/.dev ## Hold our Schema Registry against another one (needs Java 17 and Maven)
-	$(BIN)/python docker/test-images/schema_registry/batteries.py
+soak: $(VENV)/.dev   ## Run after run, and four at once; nothing may be left
+	$(BIN)/python benchmarks/leaks.py
 
 clean:               ## Remove the virtual environment and what runs left
 	rm -rf $(VENV) test_artifacts .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
@@ -12,6 +14,8 @@ from pydantic import SecretStr
 from pytest_dpone.core.model import ServiceRecord
 from pytest_dpone.core.wire import ServiceInfo
 from pytest_dpone.services.stack import Stack, StackSettings
+
+from .clickhouse_client import Connect, connector
 
 NAMES = ("postgres", "clickhouse", "minio")
 
@@ -48,3 +52,22 @@ def kafka_url() -> Iterator[str]:
         return
     with Stack.launch(StackSettings(run_id=f"test-{secrets.token_hex(4)}", providers={"kafka": "embedded"})) as stack:
         yield stack.ensure(["kafka"])["kafka"].url.get_secret_value()
+
+
+@pytest.fixture(scope="session")
+def connect(services: dict[str, ServiceInfo]) -> Connect:
+    """A function that gives a client of ClickHouse."""
+    return connector(services)
+
+
+@pytest.fixture
+def own_base(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A place of the test's own for all that runs put down, so that none elsewhere on the machine cleans up before us.
+
+    Every process of such a run has it in its environment.
+    """
+    with tempfile.TemporaryDirectory(prefix="dpone-", dir="/tmp") as name:
+        Path(name).chmod(0o755)
+        monkeypatch.setenv("TMPDIR", name)
+        monkeypatch.setattr(tempfile, "tempdir", None)
+        yield Path(name)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import decimal
 import gzip
 import importlib.util
+import ipaddress
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,6 +18,8 @@ import pyarrow as pa
 import pytest
 
 from pytest_dpone.core.wire import ServiceInfo
+
+from .clickhouse_client import Connect, code_of, own_database
 
 clickhouse_connect = pytest.importorskip("clickhouse_connect")
 
@@ -40,30 +44,11 @@ COLUMNS = (
     "m Map(String,UInt8), u UUID, lc LowCardinality(String), f Float64, b Bool"
 )
 
-Connect = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def connect(services: dict[str, ServiceInfo]) -> Connect:
-    parts = urlsplit(services["clickhouse"].url.get_secret_value())
-
-    def connect(**changes: Any) -> Any:
-        login = {"username": parts.username or "default", "password": parts.password or ""}
-        return clickhouse_connect.get_client(host=parts.hostname, port=parts.port, **{**login, **changes})
-
-    return connect
-
 
 @pytest.fixture(scope="module")
 def database(connect: Connect) -> Iterator[str]:
-    name = f"battery_{uuid.uuid4().hex[:8]}"
-    client = connect()
-    client.command(f"CREATE DATABASE {name} ENGINE=Atomic")
-    yield name
-    for (table,) in client.query(f"SELECT name FROM system.tables WHERE database = '{name}'").result_rows:
-        client.command(f"DROP TABLE {name}.`{table}` SYNC")
-    client.command(f"DROP DATABASE {name} SYNC")
-    client.close()
+    with own_database(connect) as name:
+        yield name
 
 
 @pytest.fixture
@@ -78,12 +63,6 @@ def table(client: Any) -> str:
     name = f"t_{uuid.uuid4().hex[:8]}"
     client.command(f"CREATE TABLE {name} (id UInt64, s String, v Float64) ENGINE=MergeTree ORDER BY id")
     return name
-
-
-def code_of(action: Callable[[], object]) -> int:
-    with pytest.raises(clickhouse_connect.driver.exceptions.DatabaseError) as caught:
-        action()
-    return int(caught.value.code)
 
 
 def test_types_go_and_come_back(client: Any) -> None:
@@ -142,6 +121,14 @@ def test_settings_hold_for_one_query(client: Any, connect: Connect) -> None:
 )
 def test_errors_have_their_codes(client: Any, statement: str, code: int) -> None:
     assert code_of(lambda: client.query(statement)) == code
+
+
+def test_an_error_has_its_name_and_its_text(client: Any, table: str) -> None:
+    with pytest.raises(clickhouse_connect.driver.exceptions.DatabaseError) as caught:
+        client.query("SELECT * FROM no_such_table")
+    assert caught.value.name == "UNKNOWN_TABLE"
+    assert "no_such_table" in str(caught.value)
+    assert code_of(lambda: client.command(f"INSERT INTO {table} (id) VALUES ('abc')")) in (6, 27, 53)
 
 
 def test_errors_of_the_login(connect: Connect) -> None:
@@ -261,6 +248,47 @@ def test_new_types(client: Any) -> None:
     assert client.query("SELECT v, y FROM nt").result_rows == [(5, "q")]
     row = client.query("SELECT CAST('a','Enum8(\\'a\\'=1)'), toInt256(5), tuple(1,'x'), [[1],[2]]").first_row
     assert row == ("a", 5, (1, "x"), [[1], [2]])
+
+
+def test_addresses_old_dates_and_the_names_of_types(client: Any) -> None:
+    found = client.query("SELECT toIPv4('1.2.3.4') AS a, toIPv6('::1') AS b, toDate32('1950-01-01') AS c, 1::Bool AS d")
+    assert [str(value) for value in found.first_row] == ["1.2.3.4", "::1", "1950-01-01", "True"]
+    assert [kind.name for kind in found.column_types] == ["IPv4", "IPv6", "Date32", "Bool"]
+    client.command("CREATE TABLE ips (ip IPv4) ENGINE=MergeTree ORDER BY ip")
+    client.insert("ips", [[ipaddress.IPv4Address("1.2.3.4")]], column_names=["ip"])
+    assert client.query("SELECT ip FROM ips").first_row == (ipaddress.IPv4Address("1.2.3.4"),)
+
+
+def test_eight_threads_share_one_client(connect: Connect) -> None:
+    shared = connect(autogenerate_session_id=False)
+    wrong: list[str] = []
+
+    def work(number: int) -> None:
+        wrong.extend(f"{number}*{k}" for k in range(30) if shared.command(f"SELECT {number}*{k}") != number * k)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    shared.close()
+
+
+def test_an_asynchronous_client(services: dict[str, ServiceInfo]) -> None:
+    parts = urlsplit(services["clickhouse"].url.get_secret_value())
+
+    async def ask() -> list[int]:
+        client = await clickhouse_connect.get_async_client(
+            host=parts.hostname, port=parts.port, username=parts.username, password=parts.password
+        )
+        try:
+            answers = await asyncio.gather(*(client.query(f"SELECT {number}") for number in range(10)))
+            return [answer.first_row[0] for answer in answers]
+        finally:
+            await client.close()
+
+    assert asyncio.run(ask()) == list(range(10))
 
 
 def test_eight_clients_at_once(connect: Connect, database: str, client: Any) -> None:

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -61,16 +60,6 @@ def needed(provider: str) -> str:
     if provider == "compose" and not compose_command():
         pytest.skip("neither `docker compose` nor `docker-compose` is here")
     return provider
-
-
-@pytest.fixture
-def own_base(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A base directory of the test's own, so that a launch elsewhere on the machine does not clean up before us."""
-    with tempfile.TemporaryDirectory(prefix="dpone-", dir="/tmp") as name:
-        Path(name).chmod(0o755)
-        monkeypatch.setenv("TMPDIR", name)
-        monkeypatch.setattr(tempfile, "tempdir", None)
-        yield Path(name)
 
 
 class Watch:
@@ -183,8 +172,7 @@ def test_four_workers_share_one_container_per_service(provider: str, engine: Any
 
 def test_kafka_and_its_registry_beside_the_others(provider: str, engine: Any, tmp_path: Path) -> None:
     """The registry's container reaches Kafka's by its name, and is started after it."""
-    if missing := [name for name, reason in look(MORE).images.items() if reason]:
-        pytest.skip(f"no image of {', '.join(missing)}; docker/test-images/build.sh {' '.join(missing)} makes them")
+    more_images()
     (tmp_path / "dpone_run_helper.py").write_text(HELPER)
     words = command(provider, "-n4", images={**IMAGES, **MORE}, sinks="minio,kafka")
     with Watch(engine) as watch:
@@ -197,21 +185,28 @@ def test_kafka_and_its_registry_beside_the_others(provider: str, engine: Any, tm
     assert left(engine, run_id) == []
 
 
+def more_images() -> None:
+    if missing := [name for name, reason in look(MORE).images.items() if reason]:
+        pytest.skip(f"no image of {', '.join(missing)}; docker/test-images/build.sh {' '.join(missing)} makes them")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name)
 def test_an_end_by_a_signal_leaves_nothing(provider: str, engine: Any, tmp_path: Path, number: signal.Signals) -> None:
+    more_images()
+    images = {**IMAGES, **MORE}
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     (tmp_path / "dpone_run_helper.py").write_text(HELPER)
     process = subprocess.Popen(
-        command(provider, "-n2"),
+        command(provider, "-n2", images=images, sinks="minio,kafka"),
         cwd=tmp_path,
-        env={**os.environ, "SLOW": "1"},
+        env={**os.environ, "SLOW": "3"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
     run_id = known_run(tmp_path, process)
     deadline = time.monotonic() + 60
-    while len(left(engine, run_id)) < 3 and time.monotonic() < deadline:
+    while len(left(engine, run_id)) < len(images) and time.monotonic() < deadline:
         time.sleep(0.1)
     if number is signal.SIGINT:
         os.killpg(process.pid, number)  # as a terminal does
@@ -220,6 +215,8 @@ def test_an_end_by_a_signal_leaves_nothing(provider: str, engine: Any, tmp_path:
     process.wait(60)
     assert process.returncode != 0
     assert gone(engine, run_id), left(engine, run_id)
+    with Stack.launch(StackSettings(run_id=f"next-{run_id}")):  # as any later run does, in case that something is left
+        assert left(engine, run_id) == []
 
 
 def test_a_kill_during_the_start_leaves_nothing(provider: str, engine: Any, tmp_path: Path) -> None:

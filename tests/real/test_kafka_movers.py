@@ -47,7 +47,7 @@ def start(job: dict[str, Any]) -> subprocess.Popen[str]:
 
 
 def test_nothing_is_lost_and_nothing_comes_twice(kafka: Kafka, tmp_path: Path) -> None:
-    each = MESSAGES // PRODUCERS
+    each = -(-MESSAGES // PRODUCERS)
     total = each * PRODUCERS
     common = {"settings": kafka.settings, "topic": kafka.topic(PARTITIONS), "total": total}
     reading = {"action": "consume", "group": unique("group"), "partitions": PARTITIONS // CONSUMERS, "idle": 3.0}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import importlib.util
 import io
 import os
 import threading
@@ -131,7 +132,12 @@ def test_a_reader_keeps_an_object_that_is_replaced(s3: Any, bucket: str) -> None
     assert s3.get_object(Bucket=bucket, Key="replaced")["Body"].read() == b"new"
 
 
-@pytest.mark.parametrize("algorithm", ["CRC32", "SHA1", "SHA256"])
+def needs_crt(algorithm: str) -> Any:
+    missing = importlib.util.find_spec("awscrt") is None
+    return pytest.param(algorithm, marks=pytest.mark.skipif(missing, reason="needs botocore[crt]"))
+
+
+@pytest.mark.parametrize("algorithm", ["CRC32", "SHA1", "SHA256", needs_crt("CRC32C"), needs_crt("CRC64NVME")])
 def test_checksums(s3: Any, bucket: str, algorithm: str) -> None:
     s3.put_object(Bucket=bucket, Key="sum", Body=b"abc", ChecksumAlgorithm=algorithm)
     assert s3.head_object(Bucket=bucket, Key="sum", ChecksumMode="ENABLED")[f"Checksum{algorithm}"]
@@ -234,6 +240,55 @@ def test_presigned_addresses(connect: Connect, s3: Any, bucket: str) -> None:
         urllib.request.urlopen(url[:-3] + ("abc" if not url.endswith("abc") else "cba"))
     assert caught.value.code == 403
     caught.value.close()
+
+
+def test_a_presigned_put(connect: Connect, s3: Any, bucket: str) -> None:
+    params = {"Bucket": bucket, "Key": "put-by-address"}
+    url = connect(signature_version="s3v4").generate_presigned_url("put_object", Params=params, ExpiresIn=60)
+    with urllib.request.urlopen(urllib.request.Request(url, data=b"pp", method="PUT")) as answer:
+        assert answer.status == 200
+    assert s3.get_object(**params)["Body"].read() == b"pp"
+
+
+@pytest.fixture
+def versioned(s3: Any) -> Iterator[str]:
+    name = f"versions-{uuid.uuid4().hex[:8]}"
+    s3.create_bucket(Bucket=name)
+    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    yield name
+    found = s3.list_object_versions(Bucket=name)
+    for each in (*found.get("Versions", ()), *found.get("DeleteMarkers", ())):
+        s3.delete_object(Bucket=name, Key=each["Key"], VersionId=each["VersionId"])
+    s3.delete_bucket(Bucket=name)
+
+
+def test_versions(s3: Any, versioned: str) -> None:
+    ids = [s3.put_object(Bucket=versioned, Key="v", Body=body)["VersionId"] for body in (b"1", b"2")]
+    found = s3.list_object_versions(Bucket=versioned, Prefix="v")["Versions"]
+    assert sorted(version["VersionId"] for version in found) == sorted(ids)
+    assert s3.get_object(Bucket=versioned, Key="v")["Body"].read() == b"2"
+
+
+def test_a_deleted_object_has_its_versions(s3: Any, versioned: str) -> None:
+    first = s3.put_object(Bucket=versioned, Key="v", Body=b"1")["VersionId"]
+    s3.delete_object(Bucket=versioned, Key="v")
+    assert refused(lambda: s3.get_object(Bucket=versioned, Key="v"))[0] == "NoSuchKey"
+    assert s3.get_object(Bucket=versioned, Key="v", VersionId=first)["Body"].read() == b"1"
+
+
+def test_a_lifecycle(s3: Any, versioned: str) -> None:
+    rule = {"ID": "x", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 1}}
+    s3.put_bucket_lifecycle_configuration(Bucket=versioned, LifecycleConfiguration={"Rules": [rule]})
+    (found,) = s3.get_bucket_lifecycle_configuration(Bucket=versioned)["Rules"]
+    assert (found["ID"], found["Expiration"]) == ("x", {"Days": 1})
+
+
+def test_a_quarter_of_a_gigabyte(s3: Any, bucket: str) -> None:
+    data = os.urandom(1 << 20) * 256
+    s3.put_object(Bucket=bucket, Key="large", Body=data)
+    assert s3.get_object(Bucket=bucket, Key="large")["Body"].read() == data
+    s3.upload_fileobj(io.BytesIO(data), bucket, "large")
+    assert s3.head_object(Bucket=bucket, Key="large")["ContentLength"] == len(data)
 
 
 def test_who_may_come_in(connect: Connect, bucket: str) -> None:

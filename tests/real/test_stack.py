@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import uuid
@@ -80,17 +79,7 @@ class Controller:
 
 
 @pytest.fixture
-def own_base(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A base directory of the test's own, so that a launch elsewhere on the machine does not clean up before us."""
-    with tempfile.TemporaryDirectory(prefix="dpone-", dir="/tmp") as name:
-        Path(name).chmod(0o755)
-        monkeypatch.setenv("TMPDIR", name)
-        monkeypatch.setattr(tempfile, "tempdir", None)
-        yield
-
-
-@pytest.fixture
-def controller(own_base: None) -> Iterator[Controller]:
+def controller(own_base: Path) -> Iterator[Controller]:
     controller = Controller("postgres", "minio")
     yield controller
     controller.end()

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -49,16 +48,6 @@ def engine() -> Iterator[Any]:
         pytest.skip(f"no image {IMAGE}; docker/test-images/build.sh makes it")
     yield client
     client.close()
-
-
-@pytest.fixture
-def own_base(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A base directory of the test's own, so that a launch elsewhere on the machine does not clean up before us."""
-    with tempfile.TemporaryDirectory(prefix="dpone-", dir="/tmp") as name:
-        Path(name).chmod(0o755)
-        monkeypatch.setenv("TMPDIR", name)
-        monkeypatch.setattr(tempfile, "tempdir", None)
-        yield
 
 
 def settings(image: str = IMAGE, *, run_id: str = "") -> StackSettings:
@@ -172,7 +161,7 @@ def test_a_kill_leaves_no_container(engine: Any, victim: str) -> None:
     process.stdout.close()
 
 
-def test_the_next_launch_removes_the_container_of_dead_keepers(engine: Any, own_base: None) -> None:
+def test_the_next_launch_removes_the_container_of_dead_keepers(engine: Any, own_base: Path) -> None:
     run_id = f"t-{uuid.uuid4().hex[:12]}"
     process = subprocess.Popen(
         [sys.executable, "-c", CONTROLLER, run_id, IMAGE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -133,6 +133,26 @@ def test_an_unavailable_service_is_not_run_and_starts_nothing(verdict: list[Verd
     assert (gone.reason, gone.detail) == (NotRun.UNAVAILABLE, "the image has gone")
 
 
+def test_cdc_makes_a_slot_on_a_server_of_the_user_only_if_it_may(verdict: list[Verdict]) -> None:
+    def tried(case: Case, *, allowed: bool) -> CaseRecord:
+        services = Services(choices={"postgres": Choice("external", "its address is set")})
+        settings = SETTINGS.model_copy(update={"allow_slots": allowed})
+        record = attempt(
+            case, engine=Engine(), registry=default_registry(), services=lambda: services, settings=settings
+        )
+        assert bool(services.ensured) is (record.verdict is Verdict.PASSED)
+        return record
+
+    cdc = Case("postgres", "postgres", Strategy.CDC)
+    refused = tried(cdc, allowed=False)
+    assert refused.reason is NotRun.UNAVAILABLE
+    assert refused.detail == (
+        "postgres is external, and cdc makes a replication slot there: --dpone-allow-slots says that it may"
+    )
+    assert tried(cdc, allowed=True).verdict is Verdict.PASSED
+    assert tried(Case("postgres", "postgres", Strategy.XMIN), allowed=False).verdict is Verdict.PASSED
+
+
 def test_a_provider_that_was_asked_for_by_name_and_can_not_be_had_is_red(verdict: list[Verdict]) -> None:
     services = Services(choices={"clickhouse": Choice(None, "clickhouse: no Docker Engine answers", asked=True)})
     record = play(services)
@@ -150,17 +170,17 @@ def test_a_service_that_does_not_start_is_red_and_told_in_full(verdict: list[Ver
 
 def test_a_service_that_dies_is_not_the_fault_of_the_case(verdict: list[Verdict]) -> None:
     verdict[0] = Verdict.FAILED
-    record = play(Services(deaths={"clickhouse": "exit status -9\nlast lines"}))
+    record = play(Services(deaths={"clickhouse": "clickhouse died: exit status -9\nlast lines"}))
     assert (record.verdict, record.reason) == (Verdict.NOT_RUN, NotRun.SERVICE_DIED)
     assert record.detail == "clickhouse died: exit status -9"
-    assert record.acts, "what was played is kept"
+    assert record.acts[-1].error.startswith("clickhouse died: exit status -9\nlast lines")
 
 
 def test_a_service_that_died_before_is_told_in_full(verdict: list[Verdict]) -> None:
     error = ServiceFailed("postgres (embedded) died: killed\nlog line", hint="look for what killed it")
     record = play(Services(error=error, deaths={"postgres": error.fact}))
     assert (record.verdict, record.reason) == (Verdict.NOT_RUN, NotRun.SERVICE_DIED)
-    assert record.detail == "postgres died: postgres (embedded) died: killed"
+    assert record.detail == "postgres (embedded) died: killed"
     assert record.acts[0].error == str(error)
 
 

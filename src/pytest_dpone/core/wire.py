@@ -18,6 +18,11 @@ def scrub(text: str, urls: Iterable[SecretStr]) -> str:
     return Scrubber(url.get_secret_value() for url in urls)(text)
 
 
+def slot_name(namespace: str, table: str) -> str:
+    """How the harness names the replication slot and the publication of a table (`Job.slot`)."""
+    return f"{namespace}_{table}"
+
+
 class Endpoint(Frozen):
     """One side of a job.
 
@@ -73,6 +78,9 @@ class Job(Frozen):
     """`backfill`: the same id goes on at the first chunk that is not finished, another one loads again."""
     chunk_days: int = Field(gt=0, default=1)
     """`backfill`: days of one chunk, each committed by itself."""
+    slot: str = ""
+    """`cdc` from Postgres: the name for the replication slot and the publication, which an engine makes and keeps.
+    Whoever made the job removes them when the case is over."""
     state_table: str
     """Name for the engine's state inside the sink's namespace: a table, or an object beside the data."""
     batch_rows: int = Field(gt=0)

@@ -11,9 +11,10 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..core.wire import HistoryColumns, Job, RunFacts, Window
+from ..core.wire import Endpoint, HistoryColumns, Job, RunFacts, Window
 from ..errors import DponeError, EngineFailed, require
 from .native import Counts, Extract, NativeEngine, Seams, Sink, Source, State
+from .native.xids import Horizon, TransactionSource
 
 Batches = Iterator[pa.RecordBatch]
 Change = Callable[[pa.Array], pa.Array]
@@ -143,6 +144,16 @@ class FromTheStart(PassingSource):
     def read(self, extract: Extract) -> Batches:
         """All rows, whatever the state says."""
         return self._inner.read(replace(extract, since=None))
+
+
+class MaxXmin(PassingSource):
+    """Goes on from the greatest `xmin` of the table, not from what was open. For Postgres."""
+
+    def horizon(self) -> Horizon:
+        """The snapshot's, but for its oldest transaction."""
+        assert isinstance(self._inner, TransactionSource)
+        greatest = _execute(self._job, "SELECT max(xmin::text::bigint) FROM {table}", end=self._job.source)[0][0]
+        return replace(self._inner.horizon(), oldest=greatest)
 
 
 class PassingSink:
@@ -388,9 +399,11 @@ class Lying:
         return facts.model_copy(update=changed)
 
 
-def _execute(job: Job, statement: str) -> None:
+def _execute(job: Job, statement: str, *, end: Endpoint | None = None) -> list[Any]:
+    end = end or job.sink
     psycopg: Any = require("psycopg", extra="postgres")
     sql: Any = require("psycopg.sql", extra="postgres")
-    table = sql.Identifier(job.sink.namespace, job.sink.table)
-    with psycopg.connect(job.sink.url.get_secret_value(), autocommit=True) as connection:
-        connection.execute(sql.SQL(statement).format(table=table, key=sql.Identifier(job.key[0])))
+    table = sql.Identifier(end.namespace, end.table)
+    with psycopg.connect(end.url.get_secret_value(), autocommit=True) as connection:
+        cursor = connection.execute(sql.SQL(statement).format(table=table, key=sql.Identifier(job.key[0])))
+        return list(cursor.fetchall()) if cursor.description else []

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..core.wire import Engine
-from . import broken
+from . import broken, broken_log
 from .native import NativeEngine, Seams
 
 _HOUR_US = 3_600_000_000
@@ -79,6 +79,8 @@ _PG_FULL = "postgres_to_postgres__full_refresh"
 _PG_APPEND = "postgres_to_postgres__incremental_append"
 _PG_MERGE = "postgres_to_postgres__incremental_merge"
 _PG_DIFF = "postgres_to_postgres__snapshot_diff"
+_PG_XMIN = "postgres_to_postgres__xmin"
+_PG_CDC = "postgres_to_postgres__cdc"
 _PG_CH_FULL = "postgres_to_clickhouse__full_refresh"
 _CH_FULL = "clickhouse_to_clickhouse__full_refresh"
 _CH_APPEND = "clickhouse_to_clickhouse__incremental_append"
@@ -244,6 +246,41 @@ _STRATEGIES = (
         _PG_DIFF,
         ("unchanged_not_rewritten",),
         partial(NativeEngine, Seams(sink=broken.RewritesAll)),
+    ),
+    Mutant(
+        "xmin_of_the_table",
+        "rows of a transaction that was open during the load are missed",
+        _PG_XMIN,
+        ("rows",),
+        partial(NativeEngine, Seams(source=broken.MaxXmin)),
+    ),
+    Mutant(
+        "log_begins_late",
+        "what was committed between the snapshot and the begin of the log is lost",
+        _PG_CDC,
+        ("rows",),
+        partial(NativeEngine, Seams(source=broken_log.BeginsLate)),
+    ),
+    Mutant(
+        "kept_value_to_null",
+        "a TOASTed value that an update did not touch becomes NULL",
+        _PG_CDC,
+        ("rows",),
+        partial(NativeEngine, Seams(source=broken_log.LosesKept)),
+    ),
+    Mutant(
+        "ignore_truncate",
+        "a table that was emptied keeps its rows",
+        _PG_CDC,
+        ("rows",),
+        partial(NativeEngine, Seams(source=broken_log.IgnoresTruncate)),
+    ),
+    Mutant(
+        "keep_old_key",
+        "a row whose key changed is there twice",
+        _PG_CDC,
+        ("rows",),
+        partial(NativeEngine, Seams(source=broken_log.KeepsOldKey)),
     ),
     Mutant("lie_in_facts", "a changed row is counted as unchanged", _PG_DIFF, ("facts.updated",), broken.Lying),
 )

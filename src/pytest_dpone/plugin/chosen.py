@@ -52,6 +52,7 @@ class Options:
     max_rows: int | None
     max_seconds: int | None
     keep: Literal["never", "failed", "always"]
+    allow_slots: bool
     selfcheck: bool
     origins: Mapping[str, Origin]
     declared: Mapping[str, tuple[str, ...]]

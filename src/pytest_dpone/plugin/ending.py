@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..run.conclusion import Measured
     from ..run.inputs import GateInputs
     from ..run.matrix_files import LastRun
+    from ..services.stack import Stack
     from .markers import MarkerTally
     from .session import DponeSession
 
@@ -89,9 +90,22 @@ class Ending:
             alone, line = conclude_alone(self.session, markers, self._stamp(), profile=profile)
             outcome = outcome or alone
             self.told.append(line)
+        self.told += self._keep()
         if outcome is not None:
             self._tell_github(outcome)
         return outcome
+
+    def _keep(self) -> list[str]:
+        from ..errors import DponeError
+        from ..run.keeping import keep_services
+
+        options = self.session.activity.options
+        if options.keep == "never" or options.simulated:
+            return []
+        try:
+            return keep_services(self.session.run_id, lambda: cast("Stack", self.session.services()))
+        except DponeError as error:  # the supervisor was killed, say
+            return [f"nothing is kept: {error.fact.partition(chr(10))[0]}"]
 
     def lines(self, outcome: Outcome, *, width: int, short: bool) -> list[Line]:
         """The section that ends a run, but for its last line."""
@@ -116,7 +130,7 @@ class Ending:
         from ..services.journal import left
 
         run_id = self.session.run_id
-        names = [f"{made.service} {made.namespace}" for made in left(run_id)]
+        names = [f"{made.service} {made.namespace}" for made in left(run_id) if not made.ours]
         if not names:
             return []
         shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

@@ -332,9 +332,16 @@ TABLE: tuple[Row, ...] = (
         "keep",
         "DPONE_KEEP",
         values.one_of("never", "failed", "always"),
-        "Whose tables are left in the services for a look: never, failed or always.",
+        "Whose tables are left for a look: never, failed or always. Services that the run has started stay up, too.",
         default="never",
         metavar="WHEN",
+    ),
+    Row(
+        "allow-slots",
+        "DPONE_ALLOW_SLOTS",
+        values.flag,
+        "Let cdc make replication slots on a Postgres that is external; each is removed when its case is over.",
+        kind="flag",
     ),
     Row(
         "selfcheck",

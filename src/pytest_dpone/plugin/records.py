@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .active import case_param
+from .active import SERVICE_MARKERS, case_param
 
 if TYPE_CHECKING:
     from ..core.model import Case, CaseRecord
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 ATTRIBUTE = "dpone_records"
 MUTANTS = "dpone_mutants"
 
+_SERVICES = tuple(f"dpone_{marker.removeprefix('integration_')}" for marker in SERVICE_MARKERS)
 _kept: pytest.StashKey[list[CaseRecord]] = pytest.StashKey()
 _sent: pytest.StashKey[int] = pytest.StashKey()
 _trials: pytest.StashKey[list[str]] = pytest.StashKey()
@@ -35,6 +37,34 @@ def conceal(report: pytest.TestReport, scrub: Callable[[str], str]) -> None:
     report.sections = [(title, scrub(text)) for title, text in report.sections]
     if report.failed and (told := scrub(report.longreprtext)) != report.longreprtext:
         report.longrepr = told
+    if report.skipped and isinstance(report.longrepr, tuple):
+        path, line, reason = report.longrepr
+        report.longrepr = (path, line, scrub(reason))
+
+
+def tell_deaths(item: pytest.Item, report: pytest.TestReport, died: Callable[[str], str | None]) -> None:
+    """Put beside the failure of a test how a service has ended that the test has a fixture of."""
+    from ..errors import DponeError
+
+    if not report.failed:
+        return
+    fixtures: list[str] = getattr(item, "fixturenames", [])
+    for name in (name.removeprefix("dpone_") for name in fixtures if name in _SERVICES):
+        try:
+            text = died(name)
+        except DponeError as error:
+            text = error.fact
+        if text:
+            report.sections.append((f"dpone: {name}", text))
+
+
+def conceal_warning(recorded: warnings.WarningMessage, scrub: Callable[[str], str]) -> None:
+    """The same for a warning, before it is kept for the summary or sent to the controller."""
+    if isinstance(recorded.message, Warning):
+        told = recorded.message.args
+        recorded.message.args = tuple(scrub(each) if isinstance(each, str) else each for each in told)
+    else:
+        recorded.message = scrub(recorded.message)
 
 
 def attach(item: pytest.Item, report: pytest.TestReport) -> None:

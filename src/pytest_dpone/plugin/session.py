@@ -6,6 +6,7 @@ import json
 import os
 import time
 import traceback
+import warnings
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -96,6 +97,7 @@ class DponeSession:
                 dataset=options.dataset,
                 batch_rows=options.batch_rows or several_batches(options.rows),
                 keep=options.keep,
+                allow_slots=options.allow_slots,
                 crash=options.crash,
                 engine=options.engine,
                 rerun_options=_rerun_options(options),
@@ -226,8 +228,15 @@ class DponeSession:
             self._collected = {}
         if self._stack is not None:
             records.conceal(report, self._stack.scrub)
+            records.tell_deaths(item, report, self._stack.died)
         records.attach(item, report)
         return report
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
+        """Take the secrets out of a warning."""
+        if self._stack is not None:
+            records.conceal_warning(warning_message, self._stack.scrub)
 
     def _suites(self) -> list[str]:
         from .suite.scratch import SUITES
@@ -292,6 +301,8 @@ def _rerun_options(options: Options) -> tuple[str, ...]:
     mode: tuple[str, ...] = (f"--dpone-run-mode={options.run_mode}",) if options.simulated else ()
     if options.origins["compose_file"] in ("option", "environment"):
         mode += (f"--dpone-compose-file={options.compose_file}",)
+    if options.allow_slots and options.origins["allow_slots"] in ("option", "environment"):
+        mode += ("--dpone-allow-slots",)
     return mode + tuple(
         f"--dpone-{name}={service}={value}"
         for name, pairs in (("services", options.services), ("image", options.image))

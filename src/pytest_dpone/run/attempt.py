@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from ..core.model import ActName, ActRecord, Case, CaseRecord, NotRun, Verdict
+from ..core.model import ActName, ActRecord, Case, CaseRecord, NotRun, Strategy, Verdict
 from ..core.registry import Registry
 from ..core.wire import Engine, ServiceInfo
 from ..errors import DponeError, EngineFailed, ServiceUnavailable
@@ -82,6 +82,8 @@ def attempt(
             return _failed(case, settings, engine.name, fact=missing, text=f"{missing}\nhint: {_OTHER_PROVIDER}")
         if missing := _missing(choices, asked=False):
             return refuse(NotRun.UNAVAILABLE, missing)
+        if not settings.allow_slots and (foreign := _foreign_slot(case, registry, choices)):
+            return refuse(NotRun.UNAVAILABLE, foreign)
         running = services().ensure(names) if names else {}
     except ServiceUnavailable as error:
         return refuse(NotRun.UNAVAILABLE, error.fact)
@@ -107,6 +109,17 @@ def refusal(case: Case, *, engine: Engine, settings: RunSettings) -> CaseRecord 
     return not_run(case, NotRun.NOT_IMPLEMENTED, detail=detail, settings=settings, engine=engine.name)
 
 
+def _foreign_slot(case: Case, registry: Registry, choices: Mapping[str, Availability]) -> str:
+    """Why the case would make a replication slot on somebody's server; empty if it would not.
+
+    A slot that is left behind makes such a server keep its log until its disk is full.
+    """
+    source = registry.families[case.source].services[:1]
+    if case.strategy is not Strategy.CDC or source != ("postgres",) or choices["postgres"].provider != "external":
+        return ""
+    return "postgres is external, and cdc makes a replication slot there: --dpone-allow-slots says that it may"
+
+
 def _missing(choices: Mapping[str, Availability], *, asked: bool) -> str:
     return "; ".join(c.reason for c in choices.values() if c.provider is None and c.asked is asked)
 
@@ -130,13 +143,23 @@ def _after_deaths(record: CaseRecord, names: Sequence[str], services: Callable[[
     """A case is not to blame for a service that died; it is not run then, which is red all the same."""
     if not (deaths := _deaths(names, services)):
         return record
-    return record.model_copy(update={"verdict": Verdict.NOT_RUN, "reason": NotRun.SERVICE_DIED, "detail": deaths})
+    detail = "; ".join(death.partition("\n")[0] for death in deaths)
+    died = {"verdict": Verdict.NOT_RUN, "reason": NotRun.SERVICE_DIED, "detail": detail}
+    return record.model_copy(update={**died, "acts": _with_deaths(record.acts, deaths)})
 
 
-def _deaths(names: Sequence[str], services: Callable[[], Services]) -> str:
-    """Which of the services died and how, in one line; empty if all of them live."""
+def _with_deaths(acts: tuple[ActRecord, ...], deaths: Sequence[str]) -> tuple[ActRecord, ...]:
+    """What the services said last stands before the error that it explains."""
+    last = acts[-1] if acts else ActRecord(name=ActName.PROVISION, passed=False)
+    if all(death in last.error for death in deaths):
+        return acts
+    return (*acts[:-1], last.model_copy(update={"error": "\n".join((*deaths, last.error)).rstrip()}))
+
+
+def _deaths(names: Sequence[str], services: Callable[[], Services]) -> list[str]:
+    """How each of the services that died has ended, with its last log lines."""
     try:
-        ends = {name: services().died(name) for name in names}
+        ends = [services().died(name) for name in names]
     except DponeError as error:
-        return error.fact.partition("\n")[0]
-    return "; ".join(f"{name} died: {end.partition(chr(10))[0]}" for name, end in ends.items() if end)
+        return [error.fact]
+    return [end for end in ends if end]

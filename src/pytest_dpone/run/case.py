@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from time import monotonic
@@ -12,6 +13,7 @@ from ..core.model import ActName, ActRecord, Case, CaseRecord, NotRun, ServiceRe
 from ..core.registry import Registry
 from ..core.wire import Engine, ServiceInfo
 from ..errors import EngineFailed, described
+from ..services.turn import turn
 from . import acts, crash, evolve, logged, rejects
 from .act import Act
 from .foreign import support_of
@@ -116,12 +118,13 @@ def _play(stage: Stage, engine: Engine, played: list[ActRecord], on_act: OnAct |
     problem = ""
     try:
         for name, player in _programme(stage, engine):
-            act = Act(name)
-            try:
-                player(act)
-            except Exception as error:
-                act.error = act.error or stage.scrub(_text(error))
-            record = act.record()
+            with _turn(stage, name):
+                act = Act(name)
+                try:
+                    player(act)
+                except Exception as error:
+                    act.error = act.error or stage.scrub(_text(error))
+                record = act.record()
             played.append(record)
             if on_act is not None:
                 on_act(record)
@@ -134,6 +137,16 @@ def _play(stage: Stage, engine: Engine, played: list[ActRecord], on_act: OnAct |
         elif left := tear_down(stage):
             problem = f"the clean-up left something behind: {'; '.join(left)}"
     return problem
+
+
+def _turn(stage: Stage, act: ActName) -> AbstractContextManager[None]:
+    """A transaction that xmin holds open would keep cdc from creating its slot: these acts are not played at once."""
+    strategy, service = stage.case.strategy, stage.service_names[stage.case.source]
+    if strategy is Strategy.XMIN and act is ActName.LOAD:
+        return turn(stage.settings.run_id, service, alone=True)
+    if strategy is Strategy.CDC and act in (ActName.LOAD, ActName.CRASH, ActName.REJECT):
+        return turn(stage.settings.run_id, service, alone=False)
+    return nullcontext()
 
 
 def _programme(stage: Stage, engine: Engine) -> list[tuple[ActName, Callable[[Act], None]]]:

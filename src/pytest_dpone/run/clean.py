@@ -14,6 +14,7 @@ from ..services import journal, lease
 from ..services.addresses import external_from_environ
 from ..services.catalog import CATALOGS, open_catalog
 from ..services.clients import clients_of
+from .keeping import kept_run, stop_kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,26 +33,42 @@ def clean_run(run_id: str, environ: Mapping[str, str]) -> list[Cleaned]:
     """
     if not lease.RUN_ID.fullmatch(run_id):
         raise UsageError(f"{run_id[:64]!r} is no run id", hint="the header of a run prints it")
+    stopped = []
+    if (kept := kept_run(run_id)) is not None:
+        stop_kept(kept)
+        stopped = [Cleaned(f"run {run_id}", "the services that were kept", "removed")]
     if lease.is_alive(run_id, base=lease.base_directory()):
         raise UsageError(f"the run {run_id} is alive", hint="wait for its end, or stop it")
-    made = journal.left(run_id)
-    if not made:
+    made = _on_servers(run_id)
+    if not made and not stopped:
         raise UsageError(
             f"nothing is recorded of a run {run_id}", hint="`pytest-dpone clean` lists the runs that left something"
         )
     external = external_from_environ(environ)
-    return [_remove(run_id, each, external.get(each.service)) for each in made]
+    return stopped + [_remove(run_id, each, external.get(each.service)) for each in made]
 
 
 def remains() -> list[Cleaned]:
-    """What dead runs have left on servers, and how it is removed."""
+    """What dead runs have left on servers, what was kept for a look, and how both are removed."""
     base = lease.base_directory()
-    return [
-        Cleaned(each.service, each.namespace, f"left; remove it with --run-id {run_id}")
-        for run_id in journal.runs_with_remains()
-        if not lease.is_alive(run_id, base=base)
-        for each in journal.left(run_id)
-    ]
+    rows = []
+    for run_id in journal.runs_with_remains():
+        if kept_run(run_id) is not None:
+            found, word = journal.left(run_id), "kept"
+        elif not lease.is_alive(run_id, base=base):
+            found, word = _on_servers(run_id), "left"
+        else:
+            continue
+        rows += [Cleaned(each.service, each.namespace, f"{word}; remove it with --run-id {run_id}") for each in found]
+    return rows
+
+
+def _on_servers(run_id: str) -> list[journal.Made]:
+    """What a dead run left on servers of others; what was in its own services went with them."""
+    for made in journal.left(run_id):
+        if made.ours:
+            journal.forget(run_id, made)
+    return journal.left(run_id)
 
 
 def _remove(run_id: str, made: journal.Made, url: object) -> Cleaned:

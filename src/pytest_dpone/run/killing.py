@@ -34,6 +34,7 @@ class Doomed:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             start_new_session=True,
+            bufsize=0,  # a line that waits in a buffer of ours is none that `select` would tell of
         )
         order = json.dumps({"engine": engine, "stop": stop, "job": json.loads(job.to_json())})
         assert self._process.stdin is not None

@@ -29,6 +29,8 @@ class RunSettings(Frozen):
     batch_rows: int = Field(ge=1, default_factory=lambda known: several_batches(known.get("rows", 1)))
     """Rows of one batch, for the dataset, the engine's job and the comparison."""
     keep: Literal["never", "failed", "always"] = "never"
+    allow_slots: bool = False
+    """If cdc may make a replication slot on a Postgres that the run did not start."""
     crash: Literal["off", "quick", "full"] = "quick"
     """How often an engine is killed on the routes where that is tried."""
     engine: str = "native"

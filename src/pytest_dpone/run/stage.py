@@ -17,7 +17,7 @@ from ..core.kinds import Field, TableSchema
 from ..core.model import ActName, Case, Check, DiffReport, Strategy
 from ..core.oracle import CURRENT, Expectation, expect
 from ..core.registry import Family, Registry
-from ..core.wire import SUPPORTED, Job, ServiceInfo, Support, scrub
+from ..core.wire import SUPPORTED, Job, ServiceInfo, Support, scrub, slot_name
 from ..errors import UsageError
 from ..services import journal
 from ..services.catalog import Catalog, Fingerprint, Transactions, open_catalog
@@ -78,6 +78,7 @@ class Stage:
                 "key": schema.key,
                 "cursor": schema.cursor,
                 "partition": schema.partition,
+                "slot": slot_name(self.source_space, self.table) if self.case.strategy is Strategy.CDC else "",
                 "state_table": self.state_table,
                 "batch_rows": self.settings.batch_rows,
                 **cut(self.case.strategy, act),
@@ -234,7 +235,7 @@ def stage_for(
                 sink_folds=registry.families[case.sink].folds,
                 service_names=names,
             )
-            for made in _foreign(stage):
+            for made in _outliving(stage):
                 journal.note(settings.run_id, made)
             yield stage
         finally:
@@ -251,16 +252,17 @@ def tear_down(stage: Stage) -> list[str]:
             catalog.close(space)
         except Exception as error:
             problems.append(stage.scrub(f"{space}: {type(error).__name__}: {error}"))
-    for made in _foreign(stage) if not problems else ():
+    for made in _outliving(stage) if not problems else ():
         journal.forget(stage.settings.run_id, made)
     return problems
 
 
-def _foreign(stage: Stage) -> list[Made]:
-    """The case's namespaces on servers that are there after the run."""
+def _outliving(stage: Stage) -> list[Made]:
+    """The case's namespaces on servers that are there after the run, or may be kept."""
     sides = ((stage.case.source, stage.source_space), (stage.case.sink, stage.sink_space))
     return [
-        Made(info.record.name, space, stage.bucket if info.record.name == "minio" else "")
+        Made(info.record.name, space, stage.bucket if info.record.name == "minio" else "", ours=not external)
         for family, space in sides
-        if (info := stage.service_of(family)).record.provider == "external"
+        if (external := (info := stage.service_of(family)).record.provider == "external")
+        or stage.settings.keep != "never"
     ]

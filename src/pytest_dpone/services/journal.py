@@ -1,4 +1,4 @@
-"""What a run made on servers that it did not start: recorded before it is made, so that it can be removed by name."""
+"""What a run made on servers that outlive it: recorded before it is made, so that it can be removed by name."""
 
 from __future__ import annotations
 
@@ -17,11 +17,15 @@ _FOLDER = "left"
 
 @dataclass(frozen=True)
 class Made:
-    """A namespace of a service; `bucket` is where S3 keeps it. No address: that is in the environment."""
+    """A namespace of a service; `bucket` is where S3 keeps it. No address: that is in the environment.
+
+    `ours` is the service of the run itself, which may be kept after it.
+    """
 
     service: str
     namespace: str
     bucket: str = ""
+    ours: bool = False
 
 
 def note(run_id: str, made: Made, *, base: Path | None = None) -> None:

@@ -45,6 +45,8 @@ class Owner:
     containers: tuple[str, ...] = ()
     projects: tuple[str, ...] = ()
     """Of Docker Compose."""
+    kept: bool = False
+    """If the run is over, and its services stay up for somebody to look into them."""
 
 
 @dataclass(frozen=True)

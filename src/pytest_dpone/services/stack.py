@@ -152,6 +152,17 @@ class Stack:
                 self._directory.parent.parent, remove_containers=_remove_containers, remove_projects=_remove_projects
             )
 
+    def leave(self) -> None:
+        """Let the services run on without this process, until somebody stops them: see `run.keeping`."""
+        self._ask("stay", ())
+        supervisor, self._supervisor = self._supervisor, None
+        if supervisor is None:
+            return
+        supervisor.returncode = 0  # nobody waits for it, and Popen would warn of that
+        for pipe in (supervisor.stdin, supervisor.stdout):
+            if pipe is not None:
+                pipe.close()
+
     def __enter__(self) -> Self:
         return self
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import selectors
 import signal
@@ -32,6 +33,8 @@ from .table import SERVICES, docker_may_answer
 
 _TICK = 0.25
 """Seconds between looks at deadlines, if nothing happens before."""
+_LONGEST_STAY = 24 * 3600.0
+"""Seconds that services are kept for a look after their run."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,8 @@ class Supervisor:
         self._scrub = Scrubber(settings.external.values())
         self._project = RunProject(settings.run_id, settings.compose_file, settings.images, learn=self._scrub.add)
         self._stopping = False
+        self._signs_of_the_end: list[Any] = [sys.stdin]
+        self._stay_until = math.inf
 
     def run(self) -> None:
         """Serve until it is time to end; then stop all services and remove the run directory."""
@@ -82,7 +87,7 @@ class Supervisor:
         sys.stdout.write("READY\n")
         sys.stdout.flush()
         try:
-            while not self._stopping:
+            while not self._stopping and time.monotonic() < self._stay_until:
                 for key, _ in self._selector.select(_TICK):
                     key.data(key.fileobj)
                 self._look_at_deadlines()
@@ -97,7 +102,8 @@ class Supervisor:
         # A process that the controller forked may hold its end of the pipe open, so its own end is watched too.
         if hasattr(os, "pidfd_open"):
             try:
-                self._selector.register(os.pidfd_open(self._controller), selectors.EVENT_READ, self._stop)
+                self._signs_of_the_end.append(os.pidfd_open(self._controller))
+                self._selector.register(self._signs_of_the_end[-1], selectors.EVENT_READ, self._stop)
             except ProcessLookupError:
                 self._stopping = True
             except OSError:
@@ -113,6 +119,14 @@ class Supervisor:
 
     def _stop(self, _: object) -> None:
         self._stopping = True
+
+    def _stay(self) -> dict[str, Any]:
+        """Live on after the controller, so that somebody can look into the services; SIGTERM ends us."""
+        while self._signs_of_the_end:
+            self._selector.unregister(self._signs_of_the_end.pop())
+        self._stay_until = time.monotonic() + _LONGEST_STAY
+        self._note_owner()
+        return {}
 
     def _answer_waiting(self) -> None:
         for client in self._switchboard.waiting():
@@ -134,6 +148,8 @@ class Supervisor:
         """The answer to a client, or None if it is not known yet; raises what the client is to get as an error."""
         if client.operation == "ping":
             return {}
+        if client.operation == "stay":
+            return self._stay()
         if client.operation == "died":
             ends = {name: self._died(name) for name in client.names}
             return None if any(self._services[name].dying for name in client.names if name in self._services) else ends
@@ -254,6 +270,7 @@ class Supervisor:
             processes=tuple(process for service in services for process in service.processes),
             containers=tuple(container for service in services for container in service.containers),
             projects=tuple({project: None for service in services for project in service.projects}),
+            kept=self._stay_until < math.inf,
         )
         with contextlib.suppress(OSError):  # on a full disk the services still end with this process
             write_owner(self._directory, owner)

@@ -78,13 +78,22 @@ def stored(array: pa.Array) -> pa.Array:
     return array.storage if isinstance(array.type, pa.BaseExtensionType) else array
 
 
+def texts(array: pa.Array | pa.ChunkedArray) -> list[str | None]:
+    """The values as text, as both Postgres and ClickHouse read them."""
+    if is_uuid(array.type):
+        return [None if value is None else str(value) for value in array.to_pylist()]
+    found: list[str | None] = array.cast(pa.string()).to_pylist()
+    return found
+
+
 def conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     """`batch` in the types and names of `schema`, column by position; raises `ArrowInvalid` if a value won't fit."""
-    columns = [_conformed(column, field.type) for column, field in zip(batch.columns, schema, strict=True)]
+    columns = [conformed(column, field.type) for column, field in zip(batch.columns, schema, strict=True)]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def _conformed(array: pa.Array, kind: pa.DataType) -> pa.Array:
+def conformed(array: pa.Array, kind: pa.DataType) -> pa.Array:
+    """`array` as the type `kind`; raises `ArrowInvalid` if a value won't fit."""
     if array.type == kind:
         return array
     plain = stored(array)

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from ...core.wire import Endpoint, Job, Window
 from ...errors import EngineFailed, require
 from .address import Address, place, told
-from .arrow import Batches, check_range, conform, is_json, is_uuid, sliced, stored
+from .arrow import Batches, check_range, conform, is_json, is_uuid, sliced, stored, texts
 from .ports import Extract
 from .ties import cursor_value
 
@@ -61,6 +61,7 @@ _SETTINGS: Mapping[str, object] = MappingProxyType(
         "output_format_arrow_string_as_string": 1,
         "output_format_arrow_low_cardinality_as_dictionary": 0,
         "output_format_arrow_compression_method": "none",
+        "max_query_size": 16 << 20,
     }
 )
 
@@ -184,7 +185,18 @@ class ClickHouseSource:
             terms.append(f"{ident(self._job.cursor)} >= {self._watermark(extract.since)}")
         if extract.days is not None:
             terms.append(days_condition(self._job.partition, extract.days))
+        if extract.keys is not None:
+            terms.append(self._keys_condition(extract.keys))
         return f"{query} WHERE {' AND '.join(terms)}" if terms else query
+
+    def _keys_condition(self, keys: pa.Table) -> str:
+        names = ", ".join(map(ident, keys.column_names))
+        types = [column_type(self.schema.field(name).type, nullable=False) for name in keys.column_names]
+        rows = zip(*map(texts, keys.columns), strict=True)
+        tuples = (
+            ", ".join(f"CAST({literal(t or '')} AS {k})" for t, k in zip(row, types, strict=True)) for row in rows
+        )
+        return f"({names}) IN ({', '.join(f'({row})' for row in tuples)})"
 
     def _watermark(self, since: str) -> str:
         kind = self.schema.field(self._job.cursor).type

@@ -199,6 +199,7 @@ class ClickHouseSink:
         pending = row.pending
         left = self._count(pending.stage) if self._engine_of(pending.stage) else None
         if left == 0:
+            self._remove()
             self._states.write(pending.after)
         elif left == pending.rows:
             self._states.write(row.state)
@@ -209,20 +210,23 @@ class ClickHouseSink:
                 hint="somebody changed the staging table: compare the table with its source before the next load",
             )
 
-    def _publish(self, name: str, rows: int, state: State | None) -> None:
-        """Move all rows of a staging table into the table at once, then commit the state."""
+    def _publish(self, name: str, rows: int, state: State | None, *, gone: bool = False) -> int:
+        """Move all rows of a staging table into the table at once, remove the keys that are gone, commit the state."""
         text = state.to_text() if state else ""
         before = self._states.read()
         committed = before.state if before else ""
+        if state is not None and (rows or gone):
+            self._states.write(committed, Pending(stage=name, rows=rows, after=text))
+            self._moment("pending")
         if rows:
-            if state is not None:
-                self._states.write(committed, Pending(stage=name, rows=rows, after=text))
-                self._moment("pending")
             target = self._table(self._job.sink.table)
             self._client.command(f"ALTER TABLE {self._table(name)} MOVE PARTITION tuple() TO TABLE {target}")
+        if rows or gone:
             self._moment("committing")
-        if state is not None and (rows or text != committed):
+        deleted = self._remove() if gone else 0
+        if state is not None and (rows or gone or text != committed):
             self._states.write(text)
+        return deleted
 
     def _replace_partitions(self, days: tuple[Window, ...]) -> None:
         """Put the staged partitions in the place of the table's; those of `days` that are not staged go."""
@@ -277,8 +281,8 @@ class ClickHouseSink:
         known = f"{self._keys} IN (SELECT {self._keys} FROM {delta})"
         updated = self._number(f"SELECT count() FROM {target} FINAL WHERE {known}") if changed else 0
         deleted = self._delete(f"{self._keys} NOT IN (SELECT {self._keys} FROM {stage})") if delete else 0
-        deleted += self._remove(gone) if gone is not None and gone.num_rows else 0
-        self._publish(self._delta_name, changed, state)
+        some = gone is not None and self._send(gone)
+        deleted += self._publish(self._delta_name, changed, state, gone=some)
         return Counts(changed - updated, updated, deleted, unchanged=self._staged - changed)
 
     def _delete(self, condition: str) -> int:
@@ -289,16 +293,25 @@ class ClickHouseSink:
             self._client.command(f"DELETE FROM {target} WHERE {condition}", settings=_DELETE)
         return deleted
 
-    def _remove(self, gone: pa.Table) -> int:
-        """Delete the rows with these keys, sent as a table of their own: they may be many."""
-        sent = self._table(self._gone_name)
+    def _send(self, gone: pa.Table) -> bool:
+        """Keep the keys that go in a table of their own: they may be many, and a kill must not lose them."""
+        if not gone.num_rows:
+            return False
         kinds = {f.name: column_type(f.type, nullable=False) for f in self._schema}
         columns = ", ".join(f"{ident(name)} {kinds[name]}" for name in self._job.key)
-        self._client.command(f"CREATE TABLE {sent} ({columns}) ENGINE = MergeTree ORDER BY {self._keys}")
-        self._insert(gone, self._gone_name)
-        deleted = self._delete(f"{self._keys} IN (SELECT {self._keys} FROM {sent})")
-        self._client.command(f"DROP TABLE {sent} SYNC")
-        return deleted
+        table = self._table(self._gone_name)
+        self._client.command(f"CREATE TABLE {table} ({columns}) ENGINE = MergeTree ORDER BY {self._keys}")
+        self._insert(
+            pa.table({name: for_server(gone.column(name).combine_chunks(), name) for name in self._job.key}),
+            self._gone_name,
+        )
+        return True
+
+    def _remove(self) -> int:
+        """Delete the rows with the keys that are kept for it, if there are any."""
+        if self._engine_of(self._gone_name) is None:
+            return 0
+        return self._delete(f"{self._keys} IN (SELECT {self._keys} FROM {self._table(self._gone_name)})")
 
     def _differing(self, rows: str = "FINAL WHERE") -> str:
         """A query for the staged rows that the table's `rows` do not hold exactly so.

@@ -16,9 +16,11 @@ from .clickhouse_sink import ClickHouseSink
 from .minio import MinioSource
 from .minio_sink import MinioSink
 from .mssql import MssqlSource
+from .mssql_log import MssqlLog
 from .mssql_sink import MssqlSink
 from .ports import Seams, Sink, Source
 from .postgres import PostgresSource
+from .postgres_log import PostgresLog
 from .postgres_sink import PostgresSink
 from .strategy import STRATEGIES, play
 
@@ -32,7 +34,16 @@ class _Family:
     strategies: frozenset[Strategy]
 
 
+def _logged(table: Callable[[Job], Source], log: Callable[[Job], Source]) -> Callable[[Job], Source]:
+    """How a source is opened that has a log of its changes, too."""
+    return lambda job: (log if job.strategy is Strategy.CDC else table)(job)
+
+
 _ALL = frozenset(STRATEGIES)
+_ONLY_FROM: Mapping[Strategy, frozenset[str]] = MappingProxyType(
+    {Strategy.XMIN: frozenset({"postgres"}), Strategy.CDC: frozenset({"postgres", "mssql"})}
+)
+"""Strategies that not every source can serve."""
 _WHOLE_OBJECTS = frozenset(
     (
         Strategy.FULL_REFRESH,
@@ -48,8 +59,8 @@ _FOLLOWING = frozenset(("postgres", "mssql", "clickhouse"))
 """Sinks that get a column more when the source has one more that may be NULL; all other changes are refused."""
 _FAMILIES: Mapping[str, _Family] = MappingProxyType(
     {
-        "postgres": _Family(PostgresSource, PostgresSink, _ALL),
-        "mssql": _Family(MssqlSource, MssqlSink, _ALL),
+        "postgres": _Family(_logged(PostgresSource, PostgresLog), PostgresSink, _ALL),
+        "mssql": _Family(_logged(MssqlSource, MssqlLog), MssqlSink, _ALL),
         "clickhouse": _Family(ClickHouseSource, ClickHouseSink, _ALL),
         "minio": _Family(MinioSource, MinioSink, _WHOLE_OBJECTS),
     }
@@ -79,6 +90,9 @@ class NativeEngine:
         if case.strategy not in _FAMILIES[case.sink].strategies:
             reason = f"the native engine has no {case.strategy} into {case.sink}"
             return Support(status="not implemented yet", reason=reason)
+        if case.source not in _ONLY_FROM.get(case.strategy, _FAMILIES):
+            reason = f"the native engine has no {case.strategy} from {case.source}"
+            return Support(status="not implemented yet", reason=reason)
         return Support(
             status="supported",
             keeps_apart=case.sink in _LOCKING,
@@ -95,7 +109,7 @@ class NativeEngine:
             raise UsageError(f"{support.status}: {support.reason}", hint="ask `supports` before a run")
         with closing(self._open_source(job)) as source, closing(self._open_sink(job)) as sink:
             check_names(source.schema, where=f"the table {job.source.table!r}")
-            return play(job, source, sink, self._seams)
+            return play(job, source, sink, self._seams, held=lambda: _held(job))
 
     def _open_source(self, job: Job) -> Source:
         source = _FAMILIES[job.source.family].source(job)
@@ -104,3 +118,8 @@ class NativeEngine:
     def _open_sink(self, job: Job) -> Sink:
         sink = _FAMILIES[job.sink.family].sink(job, self._seams.moment)
         return self._seams.sink(job, sink) if self._seams.sink else sink
+
+
+def _held(job: Job) -> Source:
+    """The sink's table as a source."""
+    return _FAMILIES[job.sink.family].source(job.model_copy(update={"source": job.sink}))

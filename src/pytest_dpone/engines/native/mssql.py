@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from ...core.wire import Endpoint, Job, Window
 from ...errors import EngineFailed, UsageError, require
 from .address import Address, place, told
-from .arrow import Batches, is_json, is_uuid
+from .arrow import Batches, is_json, is_uuid, texts
 from .ports import Extract
 from .ties import cursor_value
 
@@ -171,8 +171,8 @@ def described(connection: Any, table: str) -> list[tuple[str, str, bool]]:
     """(name, type, nullable) of each column of the quoted `table`, in order; none if there is no such table."""
     rows = fetch(
         connection,
-        "SELECT CAST(c.name AS nvarchar(128)), t.name, c.max_length, c.precision, c.scale, c.is_nullable FROM sys.columns AS c"
-        " JOIN sys.types AS t ON t.user_type_id = c.system_type_id"
+        "SELECT CAST(c.name AS nvarchar(128)), t.name, c.max_length, c.precision, c.scale, c.is_nullable"
+        " FROM sys.columns AS c JOIN sys.types AS t ON t.user_type_id = c.system_type_id"
         f" WHERE c.object_id = OBJECT_ID({literal(table)}) ORDER BY c.column_id",
     )
     return [(name, spelled(native, *sizes), bool(nullable)) for name, native, *sizes, nullable in rows]
@@ -185,7 +185,17 @@ class _Column:
     name: str
     kind: pa.DataType
     nullable: bool
-    expression: str
+    form: str
+    """What is asked for, with `{}` in the column's place."""
+
+    @property
+    def expression(self) -> str:
+        """What is asked for."""
+        return self.form.replace("{}", ident(self.name))
+
+    def asked(self, alias: str) -> str:
+        """What is asked for where the table is called `alias`."""
+        return self.form.replace("{}", f"{alias}.{ident(self.name)}")
 
 
 class MssqlSource:
@@ -205,7 +215,7 @@ class MssqlSource:
             if not found:
                 raise EngineFailed(f"there is no table at {place(self._endpoint)}", hint="create the source first")
             self._columns = [_column(*column) for column in found]
-            self._hint = self._begin()
+            self._snapshot = self._begin()
             self._opened = opened.pop_all()
         self.schema = pa.schema([pa.field(c.name, c.kind, nullable=c.nullable) for c in self._columns])
 
@@ -220,23 +230,26 @@ class MssqlSource:
         """End the transaction."""
         self._opened.close()
 
-    def _begin(self) -> str:
-        """Begin the transaction; returns the hint with which the table is read in it."""
+    def _begin(self) -> bool:
+        """Begin the transaction; returns if it has SNAPSHOT isolation."""
         allowed = fetch(
             self._connection, "SELECT snapshot_isolation_state FROM sys.databases WHERE database_id = DB_ID()"
         )
         snapshot = allowed == [(1,)]
         run(self._connection, f"SET TRANSACTION ISOLATION LEVEL {'SNAPSHOT' if snapshot else 'SERIALIZABLE'}")
         run(self._connection, "BEGIN TRANSACTION")
-        return "" if snapshot else " WITH (TABLOCK, HOLDLOCK)"
+        return snapshot
 
     def _query(self, extract: Extract) -> str:
-        query = f"SELECT {', '.join(c.expression for c in self._columns)} FROM {self._table}{self._hint}"
+        locked = "" if self._snapshot else " WITH (TABLOCK, HOLDLOCK)"
+        query = f"SELECT {', '.join(c.expression for c in self._columns)} FROM {self._table}{locked}"
         terms = []
         if extract.since is not None:
             terms.append(self._reached(extract.since))
         if extract.days is not None:
             terms.append(days_condition(self._job.partition, extract.days))
+        if extract.keys is not None:
+            terms.append(keys_condition(extract.keys))
         return f"{query} WHERE {' AND '.join(terms)}" if terms else query
 
     def _reached(self, since: str) -> str:
@@ -250,7 +263,9 @@ class MssqlSource:
         return f"{name} >= CAST({literal(value)} AS {column_type(kind)})"
 
     def _batch(self, rows: Sequence[Sequence[Any]]) -> pa.RecordBatch:
-        columns = [_incoming(list(values), c) for values, c in zip(zip(*rows, strict=True), self._columns, strict=True)]
+        columns = [
+            incoming(list(values), c.kind) for values, c in zip(zip(*rows, strict=True), self._columns, strict=True)
+        ]
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
 
@@ -261,8 +276,23 @@ def days_condition(column: str, days: tuple[Window, ...]) -> str:
     return f"({' OR '.join(terms)})" if terms else "1 = 0"
 
 
+def keys_condition(keys: pa.Table) -> str:
+    """A condition: the columns of `keys` hold one of its rows."""
+    natives = [column_type(column.type, key=True) for column in keys.columns]
+    columns = [
+        [f"CAST({literal(text or '')} AS {native})" for text in texts(column)]
+        for column, native in zip(keys.columns, natives, strict=True)
+    ]
+    rows = [f"({', '.join(row)})" for row in zip(*columns, strict=True)]
+    names = [f"k{place}" for place in range(len(natives))]
+    same = " AND ".join(f"{ident(key)} = k.{name}" for key, name in zip(keys.column_names, names, strict=True))
+    if not rows:
+        return "1 = 0"
+    return f"EXISTS (SELECT 1 FROM (VALUES {', '.join(rows)}) AS k ({', '.join(names)}) WHERE {same})"
+
+
 def _column(name: str, native: str, nullable: bool) -> _Column:
-    plain, _, size = native.partition("(")
+    plain = native.partition("(")[0]
     if found := re.fullmatch(r"decimal\((\d+),(\d+)\)", native):
         kind: pa.DataType | None = pa.decimal128(int(found[1]), int(found[2]))
     else:
@@ -272,28 +302,26 @@ def _column(name: str, native: str, nullable: bool) -> _Column:
             f"the column {name!r} is of the type {native}, which the native engine can't carry exactly",
             hint="leave the column out through a view",
         )
-    asked = ident(name) if plain in _AS_IT_IS else _AS_TEXT[plain].replace("{}", ident(name))
-    return _Column(name, kind, nullable, asked)
+    return _Column(name, kind, nullable, "{}" if plain in _AS_IT_IS else _AS_TEXT[plain])
 
 
-def _incoming(values: list[Any], column: _Column) -> pa.Array:
+def incoming(values: list[Any], kind: pa.DataType) -> pa.Array:
     """The values that the driver gives, as an array of the column's travel type."""
-    kind = column.kind
     if is_uuid(kind):
         raw = [None if value is None else bytes.fromhex(value.replace("-", "")) for value in values]
         return pa.ExtensionArray.from_storage(kind, pa.array(raw, kind.storage_type))
     if not (pa.types.is_temporal(kind) or pa.types.is_decimal(kind)):
         return pa.array(values, kind)
-    texts = pa.array(values, pa.string())
+    plain = pa.array(values, pa.string())
     if not pa.types.is_decimal(kind):
         # a seventh digit that is no zero is one more than the engine carries: the cast raises
-        texts = pc.replace_substring_regex(texts, r"(\.\d{6})0$", r"\1")
+        plain = pc.replace_substring_regex(plain, r"(\.\d{6})0$", r"\1")
     if pa.types.is_time(kind):
         # Arrow parses points in time only; the day cancels out
-        return pc.binary_join_element_wise("1970-01-01", texts, " ").cast(pa.timestamp("us")).cast(kind)
+        return pc.binary_join_element_wise("1970-01-01", plain, " ").cast(pa.timestamp("us")).cast(kind)
     if pa.types.is_timestamp(kind):
-        return texts.cast(pa.timestamp("us")).cast(kind)
-    return texts.cast(kind)
+        return plain.cast(pa.timestamp("us")).cast(kind)
+    return plain.cast(kind)
 
 
 def json_text(values: pa.Array) -> list[str | None]:

@@ -45,9 +45,7 @@ def packed(batch: pa.RecordBatch) -> Iterator[str]:
 
     Raises `ValueRejected` for a value that SQL Server can't hold.
     """
-    columns = [
-        _texts(column, name) for column, name in zip(batch.columns, batch.schema.names, strict=True)
-    ]
+    columns = [_texts(column, name) for column, name in zip(batch.columns, batch.schema.names, strict=True)]
     names = [f"c{place}" for place in range(len(columns))]
     held: list[str] = []
     size = 0

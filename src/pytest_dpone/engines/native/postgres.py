@@ -15,15 +15,20 @@ import pyarrow as pa
 from ...core.wire import Endpoint, Job, Window
 from ...errors import EngineFailed, UsageError, require
 from .address import told
-from .arrow import Batches, check_range, conform, is_json, is_uuid, sliced
+from .arrow import Batches, check_range, conform, is_json, is_uuid, sliced, texts
 from .ports import Extract
 from .ties import cursor_value
+from .xids import Horizon, written_since
 
 DATE_RANGE = (-2440588, 2145042905)
 """Days since 1970 that a date can hold: 4714-11-24 BC to 5874897-12-31."""
 TIMESTAMP_RANGE = (-210866803200000000, 2**63 - 1)
 """Microseconds since 1970 that a timestamp can hold, from 4714-11-24 BC on; its end is beyond 64 bits."""
 
+_HORIZON = (
+    "SELECT pg_snapshot_xmin(s)::text, pg_snapshot_xmax(s)::text, c.system_identifier::text"
+    " FROM pg_current_snapshot() s, pg_control_system() c"
+)
 _BATCH_BYTES = 2 << 20
 _NAME_BYTES = 63
 _READ: Mapping[str, pa.DataType] = MappingProxyType(
@@ -121,6 +126,13 @@ class PostgresSource:
             reader = self._cursor.fetch_record_batch()
             yield from sliced((conform(_finite(b), self.schema) for b in reader), rows=self._job.batch_rows)
 
+    def horizon(self) -> Horizon:
+        """See `TransactionSource.horizon`."""
+        with told(self._endpoint, "asking for the snapshot"):
+            self._cursor.execute(_HORIZON)
+            oldest, following, system = self._cursor.fetchone()
+        return Horizon(int(oldest), int(following), f"the transactions of cluster {system}")
+
     def close(self) -> None:
         """End the transaction."""
         self._opened.close()
@@ -138,6 +150,10 @@ class PostgresSource:
             terms.append(self._reached(extract.since))
         if extract.days is not None:
             terms.append(days_condition(self._job.partition, extract.days))
+        if extract.keys is not None:
+            terms.append(keys_condition(extract.keys, self._types))
+        if extract.xid is not None:
+            terms.append(written_since("xmin::text::bigint", int(extract.xid), self.horizon()))
         return f"{query} WHERE {' AND '.join(terms)}" if terms else query
 
     def _reached(self, since: str) -> str:
@@ -154,6 +170,16 @@ def days_condition(column: str, days: tuple[Window, ...]) -> str:
     name = ident(column)
     terms = [f"({name} >= '{window.start}'::date AND {name} < '{window.stop}'::date)" for window in days]
     return f"({' OR '.join(terms)})" if terms else "false"
+
+
+def keys_condition(keys: pa.Table, types: Mapping[str, str]) -> str:
+    """A condition: the columns of `keys`, which have these native types, hold one of its rows."""
+    names = ", ".join(map(ident, keys.column_names))
+    lists = ", ".join(
+        f"ARRAY[{', '.join(literal(text or '') for text in texts(column))}]::{types[name]}[]"
+        for name, column in zip(keys.column_names, keys.columns, strict=True)
+    )
+    return f"({names}) IN (SELECT * FROM unnest({lists}))"
 
 
 def _travel(name: str, native: str) -> pa.DataType:

@@ -17,7 +17,7 @@ from ...core.model import Strategy
 from ...core.wire import HistoryColumns, Job, Window
 from ...errors import EngineFailed, require
 from .address import place, told
-from .arrow import Batches, additions, check_range, convert, is_json, stored
+from .arrow import Batches, additions, check_range, convert, is_json, stored, texts
 from .ports import Counts
 from .postgres import (
     DATE_RANGE,
@@ -243,7 +243,7 @@ class PostgresSink:
         keys = ", ".join(ident(name) for name in gone.column_names)
         self._run(f"CREATE TEMP TABLE dpone_gone ON COMMIT DROP AS SELECT {keys} FROM {self._target} WITH NO DATA")
         with self._connection.cursor().copy(f"COPY dpone_gone ({keys}) FROM STDIN".encode()) as copy:
-            for row in zip(*(column.cast(pa.string()).to_pylist() for column in gone.columns), strict=True):
+            for row in zip(*map(texts, gone.columns), strict=True):
                 copy.write_row(row)
         return self._run(f"DELETE FROM {self._target} t USING dpone_gone s WHERE {self._same_key()}")
 

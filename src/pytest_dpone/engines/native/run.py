@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+import pyarrow as pa
 
 from ...core.wire import Job, RunFacts
 from ...errors import EngineFailed
@@ -17,10 +19,12 @@ from .stream import ahead
 class Run:
     """One job between an open source and a prepared sink, with its clock and its count of rows."""
 
-    def __init__(self, job: Job, source: Source, sink: Sink, seams: Seams) -> None:
+    def __init__(self, job: Job, source: Source, sink: Sink, seams: Seams, held: Callable[[], Source]) -> None:
         self.job = job
         self.source = source
         self.sink = sink
+        self.held = held
+        """Opens the sink's table to be read."""
         self.read = 0
         self.seconds: dict[str, float] = {}
         self._seams = seams
@@ -29,8 +33,12 @@ class Run:
     def rows(self, extract: Extract = ALL) -> Batches:
         """The source's rows, read ahead, tapped and counted."""
         self._ahead = ahead(self.source.read(extract))
+        yield from self.tapped(self._ahead)
+
+    def tapped(self, batches: Batches) -> Batches:
+        """The batches, tapped and counted."""
         tap = self._seams.tap
-        for batch in tap(self.job, self._ahead) if tap else self._ahead:
+        for batch in tap(self.job, batches) if tap else batches:
             self.read += batch.num_rows
             yield batch
 
@@ -63,6 +71,24 @@ def merged(run: Run, counts: Counts, *, before: str = "", after: str = "") -> Ru
         state_after=after,
         seconds=run.seconds,
     )
+
+
+def upsert(
+    run: Run,
+    batches: Batches,
+    before: State | None,
+    after: Callable[[], State],
+    *,
+    delete: bool,
+    gone: pa.Table | None = None,
+) -> RunFacts:
+    """Merge `batches` by key, and commit with them the state that is known `after` them."""
+    with run.phase("stage", reached="staged"):
+        run.sink.stage(batches)
+    state = after()
+    with run.phase("apply", reached="applied"):
+        counts = run.sink.merge(state, delete=delete, gone=gone)
+    return merged(run, counts, before=before.to_text() if before else "", after=state.to_text())
 
 
 def fresh(job: Job, *, cursor: str | None = None) -> State:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from dataclasses import replace as replaced
 from types import MappingProxyType
 
 from ...core.model import Strategy
 from ...core.wire import HistoryColumns, Job, RunFacts
 from ...errors import EngineFailed, UsageError
+from .follow import cdc
 from .ports import Extract, Seams, Sink, Source
 from .rewrites import backfill, partition_replace, replace
-from .run import Run, fresh, merged, no_watermark, resume
+from .run import Run, fresh, merged, no_watermark, resume, upsert
 from .ties import Follower, check_cursor
+from .xids import TransactionSource
 
 RECONCILED = (Strategy.INCREMENTAL_MERGE, Strategy.XMIN)
 """Strategies with the mode `reconcile`."""
@@ -55,12 +58,22 @@ def incremental_merge(run: Run) -> RunFacts:
     whole = run.job.mode == "reconcile"
     follower = Follower(before or fresh(run.job), once=False)
     since = before.watermark if before and not whole else None
-    with run.phase("stage", reached="staged"):
-        run.sink.stage(follower.through(run.rows(Extract(since=since))))
-    after = follower.after()
-    with run.phase("apply", reached="applied"):
-        counts = run.sink.merge(after, delete=whole)
-    return merged(run, counts, before=before.to_text() if before else "", after=after.to_text())
+    return upsert(run, follower.through(run.rows(Extract(since=since))), before, follower.after, delete=whole)
+
+
+def xmin(run: Run) -> RunFacts:
+    """Rows by transactions that had not ended at the last run's snapshot, by key; reconciles as `incremental_merge`."""
+    source = run.source
+    if not isinstance(source, TransactionSource):
+        raise EngineFailed(
+            f"a row of {run.job.source.family} does not tell which transaction wrote it", hint="use another strategy"
+        )
+    horizon = source.horizon()
+    before = resume(run, cursor=horizon.counter)
+    after = replaced(before or fresh(run.job, cursor=horizon.counter), watermark=str(horizon.oldest))
+    whole = run.job.mode == "reconcile"
+    since = before.watermark if before and not whole else None
+    return upsert(run, run.rows(Extract(xid=since)), before, lambda: after, delete=whole)
 
 
 def snapshot_diff(run: Run) -> RunFacts:
@@ -99,16 +112,21 @@ STRATEGIES: Mapping[Strategy, Callable[[Run], RunFacts]] = MappingProxyType(
         Strategy.SNAPSHOT_DIFF: snapshot_diff,
         Strategy.SCD2: scd2,
         Strategy.BACKFILL: backfill,
+        Strategy.XMIN: xmin,
+        Strategy.CDC: cdc,
     }
 )
 
 
-def play(job: Job, source: Source, sink: Sink, seams: Seams) -> RunFacts:
-    """Do the job's strategy. Raises `UsageError` for a mode that the strategy does not have."""
+def play(job: Job, source: Source, sink: Sink, seams: Seams, held: Callable[[], Source]) -> RunFacts:
+    """Do the job's strategy; `held` opens the sink's table to be read.
+
+    Raises `UsageError` for a mode that the strategy does not have.
+    """
     if job.mode == "reconcile" and job.strategy not in RECONCILED:
         raise UsageError(
             f"{job.strategy} has no mode `reconcile`",
             hint=f"only {' and '.join(RECONCILED)} reconcile; use the mode `load`",
         )
-    with closing(Run(job, source, sink, seams)) as run:
+    with closing(Run(job, source, sink, seams, held)) as run:
         return STRATEGIES[job.strategy](run)

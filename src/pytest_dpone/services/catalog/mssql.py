@@ -28,8 +28,8 @@ _SESSION = ("SET LOCK_TIMEOUT 60000", "SET XACT_ABORT ON")
 _NO_SUCH_TABLE = 208
 _LOCK_TIMEOUT = 1222
 _OBJECTS = (
-    "SELECT CAST(name AS nvarchar(128)), RTRIM(type) FROM sys.objects WHERE schema_id = SCHEMA_ID({}) AND parent_object_id = 0"
-    " AND type IN ('U', 'V', 'P', 'FN', 'IF', 'TF', 'SO', 'SN') ORDER BY 1"
+    "SELECT CAST(name AS nvarchar(128)), RTRIM(type) FROM sys.objects"
+    " WHERE schema_id = SCHEMA_ID({}) AND parent_object_id = 0 AND type IN ('U', 'V', 'P', 'FN', 'IF', 'TF', 'SO', 'SN') ORDER BY 1"
 )
 _WORDS = {
     "U": "TABLE",
@@ -166,7 +166,8 @@ class MssqlCatalog:
         """Cut every text of the table that is not in its primary key to its first half; False if there is none."""
         target = quoted(namespace, table)
         found = self._rows(
-            "SELECT CAST(c.name AS nvarchar(128)) FROM sys.columns AS c JOIN sys.types AS t ON t.user_type_id = c.system_type_id"
+            "SELECT CAST(c.name AS nvarchar(128)) FROM sys.columns AS c"
+            " JOIN sys.types AS t ON t.user_type_id = c.system_type_id"
             f" WHERE c.object_id = OBJECT_ID({literal(target)}) AND t.name IN ('nvarchar', 'varchar')"
             " AND NOT EXISTS (SELECT 1 FROM sys.index_columns AS k JOIN sys.indexes AS i"
             " ON i.object_id = k.object_id AND i.index_id = k.index_id WHERE i.is_primary_key = 1"

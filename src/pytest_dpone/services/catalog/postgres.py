@@ -13,9 +13,10 @@ from pydantic import SecretStr
 
 from ...core.contracts import default_contracts
 from ...core.kinds import Field, TableSchema, arrow_type
-from ...core.wire import Endpoint
+from ...core.wire import Endpoint, slot_name
 from ...errors import DponeError, require
 from .pgcopy import copy_out, copy_statement, quoted, quoted_list
+from .pgslots import drop_slots
 from .pgtext import SESSION, Reading, decode_rows, encode_rows, reading
 from .protocol import LOCKED, Commit, Fingerprint
 from .shape import canonical, require_columns
@@ -209,13 +210,15 @@ class PostgresCatalog:
         return pa.Table.from_batches(batches, pa.schema([("key", arrow_type(kind)), ("version", pa.int64())]))
 
     def close(self, namespace: str) -> None:
-        """Drop everything in the schema by name, without CASCADE, then the schema.
+        """Drop everything in the schema by name, without CASCADE, then the schema; the tables' slots go first.
 
         What others depend on goes in a later round. Raises `DponeError` with the names that can't be dropped.
         """
         from psycopg import errors, sql
 
         connection = self._connect()
+        tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", (namespace,)).fetchall()
+        drop_slots(connection, [slot_name(namespace, table) for (table,) in tables])
         left: list[tuple[str, str]] = []
         while found := connection.execute(_OBJECTS, {"namespace": namespace}).fetchall():
             if found == left:

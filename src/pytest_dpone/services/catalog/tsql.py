@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -93,9 +94,7 @@ def _expressions(column: pa.ChunkedArray, native: str) -> list[str]:
         column = column.cast(pa.timestamp("us"))
     if pa.types.is_temporal(column.type):
         column = column.cast(pa.string())
-    return [
-        f"CAST(NULL AS {native})" if value is None else _cast(text(value), native) for value in column.to_pylist()
-    ]
+    return [f"CAST(NULL AS {native})" if value is None else _cast(text(value), native) for value in column.to_pylist()]
 
 
 def _cast(text: str, native: str) -> str:
@@ -107,7 +106,7 @@ def _cast(text: str, native: str) -> str:
 
 
 def _number(value: float) -> str:
-    if value != value or value in (float("inf"), float("-inf")):  # noqa: PLR0124 - NaN is not itself
+    if not math.isfinite(value):
         raise ValueRejected(f"SQL Server has no {value}", hint="leave such values out for this source")
     return f"{value:.16e}" if value else str(value)
 
@@ -128,7 +127,7 @@ class Reading:
 
     field: Field
     sql: str
-    finish: Callable[[list[Any]], pa.Array]
+    finish: Callable[[list[Any], pa.DataType], pa.Array]
 
 
 def reading(field: Field, native: str) -> Reading:
@@ -137,8 +136,7 @@ def reading(field: Field, native: str) -> Reading:
     name = quoted(field.name)
     for natives, kinds, expression, finish in _READINGS:
         if plain in natives and ("decimal" if decimal_of(field.kind) else field.kind) in kinds:
-            target = arrow_type(field.kind)
-            return Reading(field, expression.format(name), lambda values: finish(values, target))
+            return Reading(field, expression.format(name), finish)
     raise UnreadableColumnError(
         f"the column {field.name!r} is {native} and can't be read as {field.kind}",
         hint="compare the column's type with `pytest-dpone contracts` first",
@@ -150,17 +148,13 @@ def decoded(rows: Sequence[Sequence[Any]], readings: Sequence[Reading]) -> pa.Re
     columns = []
     for values, how in zip(zip(*rows, strict=True), readings, strict=True):
         try:
-            columns.append(to_kind(how.finish(list(values)), how.field))
+            columns.append(to_kind(how.finish(list(values), arrow_type(how.field.kind)), how.field))
         except pa.ArrowInvalid as error:
             raise UnreadableColumnError(
                 f"a value of the column {how.field.name!r} can't be read as {how.field.kind}: {error}",
                 hint="the sink holds a value that the column's kind can't express",
             ) from None
     return pa.RecordBatch.from_arrays(columns, names=[how.field.name for how in readings])
-
-
-def _plain(values: list[Any], target: pa.DataType) -> pa.Array:  # noqa: ARG001 - `to_kind` makes it the target
-    return pa.array(values)
 
 
 def _typed(values: list[Any], target: pa.DataType) -> pa.Array:
@@ -204,8 +198,12 @@ _READINGS: tuple[tuple[tuple[str, ...], tuple[str, ...], str, Callable[[list[Any
     (("bit",), ("bool",), "{0}", _typed),
     (_NUMBERS[1:], ("int16", "int32", "int64", "uint64"), "{0}", _typed),
     (("decimal", "numeric", *_NUMBERS[1:]), ("decimal",), "CAST({0} AS varchar(41))", _digits),
-    (("decimal", "numeric"), ("uint64",), "CAST({0} AS varchar(41))", lambda values, _: pa.array(
-        [None if value is None else int(value) for value in values], pa.uint64())),
+    (
+        ("decimal", "numeric"),
+        ("uint64",),
+        "CAST({0} AS varchar(41))",
+        lambda values, _: pa.array([None if value is None else int(value) for value in values], pa.uint64()),
+    ),
     (("real",), ("float32",), "{0}", _real),
     (("float",), ("float32", "float64"), "{0}", lambda values, _: pa.array(values, pa.float64())),
     (_STRINGS, ("text", "json", "uuid", "time"), _BARS, _between_bars),

@@ -21,6 +21,7 @@ _CONFIG = """<clickhouse>
  <uncompressed_cache_size>0</uncompressed_cache_size>
  <background_pool_size>4</background_pool_size>
  <tmp_path>{temporary}</tmp_path>
+ <backups><allowed_path>{backups}</allowed_path></backups>
  <query_log><database>system</database><table>query_log</table>
   <flush_interval_milliseconds>500</flush_interval_milliseconds></query_log>
  <part_log><database>system</database><table>part_log</table>
@@ -74,7 +75,9 @@ class Engine:
         self._connect = chdb.connect
         config = data / "config.xml"
         temporary = data / "tmp"
-        config.write_text(_CONFIG.format(memory=memory or default_memory(), temporary=f"{temporary}/"))
+        config.write_text(
+            _CONFIG.format(memory=memory or default_memory(), temporary=f"{temporary}/", backups=data / "backups")
+        )
         spill = f"max_bytes_before_external_sort={_SPILL}&max_bytes_before_external_group_by={_SPILL}"
         self._address = f"{data / 'store'}?config-file={config}&log_queries=1&{spill}"
         self._root = self._connect(self._address)  # keeps the engine alive between requests

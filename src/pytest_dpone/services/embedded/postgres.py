@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import importlib.util
 import os
@@ -47,6 +48,7 @@ _SETTINGS = {
 }
 _INITDB = ("--username=postgres", "--encoding=UTF8", "--locale=C.UTF-8", "--auth=scram-sha-256", "--no-sync")
 _PORT_ATTEMPTS = 5
+_IPC_RMID = 0
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,7 @@ def keep(spec: Spec, wire: Wire) -> None:
         shield()
         if server is not None:
             _stop(server)
+            _remove_segment(data)
 
 
 def _complete(directory: Path) -> bool:
@@ -271,6 +274,15 @@ def _stop(server: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + seconds
         while server.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
+
+
+def _remove_segment(data: Path) -> None:
+    """Remove the shared memory by which a server guards its directory: one that was killed leaves both."""
+    try:
+        segment = int((data / "postmaster.pid").read_text().splitlines()[6].split()[1])
+    except (OSError, IndexError, ValueError):
+        return  # it has stopped by itself, and taken the file with it
+    ctypes.CDLL(None).shmctl(segment, _IPC_RMID, None)
 
 
 def _as_service(command: Sequence[str], cwd: Path, *, text: str = "") -> subprocess.CompletedProcess[str]:

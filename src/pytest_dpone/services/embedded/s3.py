@@ -24,6 +24,8 @@ EMULATED = "S3 API by moto: no durability, no encryption, no users or policies b
 _SPOOL_ABOVE = 256 * 1024
 """Bytes: larger objects live in unlinked files below the data directory, so they leave with the object."""
 
+_FORM = "application/x-www-form-urlencoded"
+"""What curl and urllib say of any body."""
 _MAPPED_ABOVE = 1 << 20
 """Bytes: larger blocks of memory go back to the system when they are freed."""
 
@@ -75,6 +77,8 @@ def signed_only(application: Application, *, key: str, secret: str) -> Applicati
             check(environ["REQUEST_METHOD"], environ["RAW_URI"], headers, key=key, secret=secret, now=datetime.now(UTC))
         except RefusedError as refusal:
             return _refuse(environ, start, refusal.code)
+        if environ["REQUEST_METHOD"] == "PUT" and environ.get("CONTENT_TYPE", "").startswith(_FORM):
+            environ["CONTENT_TYPE"] = "binary/octet-stream"  # else werkzeug takes the object for a form, and eats it
         return application(environ, start)
 
     return checked
