@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -78,7 +79,8 @@ def _texts(array: pa.Array, name: str) -> Sequence[str | None]:
     """The values as the texts that `_value` casts."""
     kind = array.type
     if is_uuid(kind):
-        return _each(stored(array), lambda value: value.hex() if isinstance(value, bytes) else str(value))
+        # with hyphens: the server reads no other form
+        return _each(stored(array), lambda value: str(uuid.UUID(bytes=value)))
     if pa.types.is_list(kind):
         return json_text(array)
     if pa.types.is_date(kind):

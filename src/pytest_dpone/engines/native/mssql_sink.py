@@ -21,7 +21,6 @@ from .mssql import BINARY, column_type, connect, days_condition, described, fetc
 from .mssql_rows import call, insertion, packed
 from .ports import Counts
 from .state import State
-from .stream import Guarded
 from .ties import row_hashes
 
 _PATIENCE_MS = 60_000
@@ -101,17 +100,18 @@ class MssqlSink:
 
     def stage(self, batches: Batches) -> int:
         """See `Sink.stage`."""
-        guarded = Guarded(batches)
         hashed = self._job.strategy is Strategy.SCD2
         schema = self._schema.append(pa.field(_HASH_NAME, pa.string())) if hashed else self._schema
         more = f", {_HASH} {_HISTORY[_HASH_NAME][0]} NOT NULL" if hashed else ""
-        with guarded.kept(), told(self._endpoint, "staging"):
+        count = 0
+        with told(self._endpoint, "staging"):
             self._run(f"CREATE TABLE {self._stage} ({self._definitions()}{more})")
             statement = insertion(self._stage, schema)
-            for batch in guarded:
+            for batch in batches:
+                count += batch.num_rows
                 for rows in packed(_with_hashes(batch) if hashed else batch):
                     self._run(call(statement, rows))
-        return guarded.rows
+        return count
 
     def replace(self) -> None:
         """See `Sink.replace`."""

@@ -29,7 +29,8 @@ _NO_SUCH_TABLE = 208
 _LOCK_TIMEOUT = 1222
 _OBJECTS = (
     "SELECT CAST(name AS nvarchar(128)), RTRIM(type) FROM sys.objects"
-    " WHERE schema_id = SCHEMA_ID({}) AND parent_object_id = 0 AND type IN ('U', 'V', 'P', 'FN', 'IF', 'TF', 'SO', 'SN') ORDER BY 1"
+    " WHERE schema_id = SCHEMA_ID({}) AND parent_object_id = 0"
+    " AND type IN ('U', 'V', 'P', 'FN', 'IF', 'TF', 'SO', 'SN') ORDER BY 1"
 )
 _WORDS = {
     "U": "TABLE",
