@@ -5,36 +5,50 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .core.contracts import Contract
+    from .core.kinds import Field
     from .core.model import Case, CaseRecord, Strategy, Verdict
     from .core.registry import Family, Registry
-    from .core.wire import Endpoint, Engine, Job, RunFacts, ServiceInfo, Support
+    from .core.wire import Endpoint, Engine, HistoryColumns, Job, RunFacts, ServiceInfo, Support
     from .errors import DponeError, EngineFailed, ValueRejected
+    from .services.catalog import Fingerprint, SinkCatalog
+    from .services.catalog.convert import to_kind
     from .services.handle import ServiceHandle
 
 __all__ = [
     "Case",
     "CaseRecord",
+    "Contract",
     "DponeError",
     "Endpoint",
     "Engine",
     "EngineFailed",
     "Family",
+    "Field",
+    "Fingerprint",
+    "HistoryColumns",
     "Job",
     "Registry",
     "RunFacts",
     "ServiceHandle",
     "ServiceInfo",
+    "SinkCatalog",
     "Strategy",
     "Support",
     "ValueRejected",
     "Verdict",
+    "to_kind",
 ]
 
 _HOMES = {
+    "core.contracts": ("Contract",),
+    "core.kinds": ("Field",),
     "core.model": ("Case", "CaseRecord", "Strategy", "Verdict"),
     "core.registry": ("Family", "Registry"),
-    "core.wire": ("Endpoint", "Engine", "Job", "RunFacts", "ServiceInfo", "Support"),
+    "core.wire": ("Endpoint", "Engine", "HistoryColumns", "Job", "RunFacts", "ServiceInfo", "Support"),
     "errors": ("DponeError", "EngineFailed", "ValueRejected"),
+    "services.catalog": ("Fingerprint", "SinkCatalog"),
+    "services.catalog.convert": ("to_kind",),
     "services.handle": ("ServiceHandle",),
 }
 

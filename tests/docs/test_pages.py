@@ -88,6 +88,11 @@ NOT_RUN = {
         "needs GitHub; tests/rules/test_workflows.py has the inputs"
     ),
     "pytest-dpone serve postgres": "runs until Ctrl-C; tests/real/test_docs_stories.py serves for the commands after it",
+    "pytest-dpone serve api": "runs until Ctrl-C; tests/docs/test_api_page.py serves for the commands after it",
+    **dict.fromkeys(
+        (command.text for command in pages.all_commands() if command.block.page == "docs/api.md"),
+        "tests/docs/test_api_page.py plays the page against a server",
+    ),
 }
 """Commands that are not run by tests/real/test_docs_stories.py, and why."""
 
@@ -332,7 +337,7 @@ def test_the_service_tests_are_told() -> None:
         (found[1], *(cell.strip() for cell in found[2].split("|")))
         for found in re.finditer(r"^\| `(\w+)` \|(.+)\|$", text, re.M)
     ]
-    services, registry = (
+    services, registry, api = (
         {
             name.removeprefix("test_")
             for name in vars(importlib.import_module(f"pytest_dpone.plugin.suite.test_{suite}"))
@@ -345,6 +350,8 @@ def test_the_service_tests_are_told() -> None:
     lacking = {name: cell.removeprefix("– ").rstrip(".") for name, _, cell in rows if cell.startswith("– ")}
     assert {name: cell[0].lower() + cell[1:] for name, cell in lacking.items()} == LACKS["schema_registry"]
     assert services - registry == set(lacking)
+    (told,) = re.findall(r"^The API has (.+?):", text, re.M | re.S)
+    assert set(re.findall(r"`(\w+)`", told)) == api
 
 
 def test_the_commands_page_has_every_command() -> None:

@@ -127,7 +127,7 @@ def test_whole_kinds_may_be_lossy_or_refused(monkeypatch: pytest.MonkeyPatch) ->
 
 REFUSED = [
     ("postgres", "text", "nul", ["a", "a\0b"], pa.string()),
-    ("mssql", "float32", "not_finite", [1.5, math.nan], pa.float32()),
+    ("mssql", "float32", "not_finite", [1.5, math.inf], pa.float32()),
     ("mssql", "float32", "subnormal", [1.401298464324817e-45], pa.float32()),
     ("mssql", "float64", "not_finite", [-math.inf], pa.float64()),
     ("mssql", "float64", "subnormal", [None, -5e-324], pa.float64()),

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from pytest_dpone.services import lease
-from pytest_dpone.services.docker import RUN_LABEL, look
+from pytest_dpone.services.docker import RUN_LABEL
+from pytest_dpone.services.docker_engine import look
 from pytest_dpone.services.life import start_ticks
 
 pytestmark = pytest.mark.real

@@ -70,6 +70,23 @@ def test_the_service_tests_of_a_registry_pass(tmp_path: Path) -> None:
     assert "test_registry.py" not in alone.stdout
 
 
+def test_the_api_is_tested_and_its_cases_meet_every_fault(tmp_path: Path) -> None:
+    strategies = "--dpone-strategy=incremental_merge,backfill"
+    pairs = ("--dpone-source=api", "--dpone-sink=postgres", strategies)
+    done = run(tmp_path, "--dpone-profile=local_live", *pairs, "--dpone-rows=200", "-n2")
+    assert done.returncode == 0, done.stdout
+    assert "\napi: pytest-dpone API " in done.stdout
+    (markers,) = (tmp_path / "test_artifacts").rglob("service_markers.json")
+    assert json.loads(markers.read_text())["facts"]["markers"]["integration_api"]["passed"] == 3
+    for path in (tmp_path / "test_artifacts").rglob("api_to_postgres__*__behavior.json"):
+        acts = {act["name"]: act for act in json.loads(path.read_text())["record"]["acts"]}
+        for name in ("load", "change"):
+            checks = {check["name"]: check["passed"] for check in acts[name]["checks"]}
+            assert checks["api.patience"] is True
+            assert all(acts[name]["observed"][f"api.{fault}"] for fault in (401, 412, 429, 500)), path
+        assert {check["name"]: check["passed"] for check in acts["load"]["checks"]}["api.faults_met"] is True
+
+
 def test_one_case_shows_its_acts_and_leaves_its_record(tmp_path: Path) -> None:
     done = run(tmp_path, "--dpone-case=postgres_to_postgres__incremental_merge", "-v", "--dpone-rows=300")
     assert done.returncode == 0, done.stdout

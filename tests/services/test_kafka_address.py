@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from pytest_dpone.core.secrets import Scrubber, redact
 from pytest_dpone.errors import UsageError
 from pytest_dpone.services.addresses import external_from_environ
-from pytest_dpone.services.kafka_address import KafkaAddress, client_settings, from_parts, parse_address
+from pytest_dpone.services.kafka_address import KafkaAddress, client_settings, from_parts, parse_address, with_registry
 from pytest_dpone.services.kafka_ask import read_features, release
 from pytest_dpone.services.stack import StackSettings
 
@@ -105,3 +105,16 @@ def test_features_are_read_from_an_answer() -> None:
     answer = b"\0\0\0\x01" + b"\0\0" + keys + b"\0\0\0\0" + tags
     assert read_features(answer) == {"metadata.version": 27, "group.version": 1}
     assert read_features(b"\0\0\0\x01\0\x23" + b"\0\0\0\0") == {}
+
+
+@pytest.mark.parametrize("url", ["kafka://u:p@one:9093", "kafka://u:p@one:9093,two?sasl=plain"])
+def test_an_address_with_its_registry(url: str) -> None:
+    registry = f"http://me:{SPELLED}@127.0.0.1:8081/below"
+    joined = with_registry(url, registry)
+    assert parse_address(joined).registry == registry
+    assert client_settings(joined) == client_settings(url)
+    assert "c4n4ry" not in repr(parse_address(joined))
+    assert "registry" not in redact(joined)
+    scrubbed = Scrubber([joined])
+    for text in (joined, registry, f"http://me:{CANARY}@x", f"tried me:{SPELLED}"):
+        assert "c4n4ry" not in scrubbed(text), text

@@ -6,7 +6,7 @@ import argparse
 
 from .ops_args import FORMATS, add_ops
 
-SERVED = ("postgres", "clickhouse", "kafka", "s3", "schema-registry", "schema_registry")
+SERVED = ("postgres", "clickhouse", "kafka", "s3", "schema-registry", "schema_registry", "api")
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..errors import UsageError
-from .kinds import decimal_of
+from .kinds import KINDS, decimal_of
 
 How = Literal["exact", "widened", "lossy", "rejected"]
 
@@ -167,6 +167,44 @@ def _mssql() -> Iterator[Contract]:
         yield Contract("mssql", kind, "widened", text, source=False, note="a JSON array")
 
 
+def _kafka() -> Iterator[Contract]:
+    yield Contract("kafka", "bool", native=("boolean",))
+    yield Contract("kafka", "int16", native=("int", "long"))
+    yield Contract("kafka", "int32", native=("int", "long"))
+    yield Contract("kafka", "int64", native=("long",))
+    yield Contract("kafka", "uint64", "widened", ("decimal(20,0)",), source=False)
+    yield Contract("kafka", "float32", native=("float", "double"))
+    yield Contract("kafka", "float64", native=("double",))
+    yield Contract("kafka", "decimal", native=("decimal({p},{s})",))
+    yield Contract("kafka", "text", native=("string",))
+    yield Contract("kafka", "binary", native=("bytes",))
+    yield Contract("kafka", "date", native=("date",))
+    yield Contract("kafka", "time", native=("time-micros",))
+    yield Contract("kafka", "timestamp", native=("local-timestamp-micros",))
+    yield Contract("kafka", "timestamptz", native=("timestamp-micros",))
+    yield Contract("kafka", "uuid", native=("uuid", "string"))
+    yield Contract("kafka", "json", native=("json", "string"), note="compared as JSON values, not as text")
+    yield Contract("kafka", "array<int64>", native=("array<long>",))
+    yield Contract("kafka", "array<text>", native=("array<string>",))
+
+
+def _api() -> Iterator[Contract]:
+    """What docs/api.md says of each kind: JSON carries all of them, the wide ones as text."""
+    notes = {
+        "int64": "as text",
+        "uint64": "as text",
+        "float32": "NaN and the infinities as text",
+        "float64": "NaN and the infinities as text",
+        "decimal": "as text",
+        "binary": "as base64",
+        "json": "compared as JSON values; a NULL is a member that is absent",
+        "array<int64>": "numbers as text",
+    }
+    for kind in (*KINDS, "decimal"):
+        native = "decimal({p},{s})" if kind == "decimal" else kind
+        yield Contract("api", kind, native=(native,), note=notes.get(kind, ""))
+
+
 @dataclass(frozen=True, slots=True)
 class Contracts:
     """A table of contracts with look-ups. `default_contracts()` is the shipped one."""
@@ -234,7 +272,7 @@ def _matches(pattern: str, native: str) -> bool:
 
 def _wider_decimal(kind: str, native: str) -> bool:
     wanted = decimal_of(kind)
-    found = re.fullmatch(r"(?:numeric|[Dd]ecimal|decimal128|decimal256)\((\d+),\s*(\d+)\)", native)
+    found = re.fullmatch(r"(?:numeric|Decimal|decimal|decimal128|decimal256)\((\d+),\s*(\d+)\)", native)
     if wanted is None or found is None:
         return False
     precision, scale = int(found[1]), int(found[2])
@@ -244,4 +282,4 @@ def _wider_decimal(kind: str, native: str) -> bool:
 @cache
 def default_contracts() -> Contracts:
     """The contracts of the shipped families."""
-    return Contracts((*_postgres(), *_mssql(), *_clickhouse(), *_minio()))
+    return Contracts((*_postgres(), *_mssql(), *_clickhouse(), *_minio(), *_kafka(), *_api()))

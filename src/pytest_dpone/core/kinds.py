@@ -28,6 +28,8 @@ _ARROW: dict[str, pa.DataType] = {
     "array<int64>": pa.list_(pa.int64()),
     "array<text>": pa.list_(pa.string()),
 }
+KINDS = tuple(_ARROW)
+"""Every kind but the decimals, which have digits of their own."""
 _DECIMAL = re.compile(r"decimal\((\d+),(\d+)\)")
 
 

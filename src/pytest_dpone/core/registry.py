@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from .model import Case, Strategy
+
+if TYPE_CHECKING:
+    from .contracts import Contract
 
 NAME_PATTERN = r"[a-z][a-z0-9]*(_[a-z0-9]+)*"
 
@@ -44,11 +49,24 @@ class Registry:
     """Families by name, in the order in which they were added. A user's conftest may add its own."""
 
     families: dict[str, Family] = field(default_factory=dict)
-    services: tuple[str, ...] = ("postgres", "mssql", "clickhouse", "kafka", "schema_registry", "minio")
+    contracts: list[Contract] = field(default_factory=list)
+    """Of families that were added beside the shipped ones."""
+    catalogs: dict[str, Callable[[Path], object]] = field(default_factory=dict)
+    """Family → what opens the harness's hands on it (a `SinkCatalog`, or a `Catalog`), given a folder of the case."""
+    services: tuple[str, ...] = ("postgres", "mssql", "clickhouse", "kafka", "schema_registry", "minio", "api")
     _rules: list[Callable[[Case], str | None]] = field(default_factory=list)
 
-    def add(self, family: Family) -> None:
-        """Add a family. Raises `UsageError` for a name that is taken or can't be part of a case id."""
+    def add(
+        self,
+        family: Family,
+        *,
+        contracts: Iterable[Contract] = (),
+        catalog: Callable[[Path], object] | None = None,
+    ) -> None:
+        """Add a family, with its contracts and its catalog if it is none of the shipped ones.
+
+        Raises `UsageError` for a name that is taken or can't be part of a case id, and for contracts of others.
+        """
         import re
 
         if not re.fullmatch(NAME_PATTERN, family.name) or "_to_" in f"_{family.name}_":
@@ -58,7 +76,16 @@ class Registry:
             )
         if family.name in self.families:
             raise UsageError(f"the family {family.name!r} is registered already", hint="choose another name")
+        contracts = list(contracts)
+        if foreign := {row.family for row in contracts} - {family.name}:
+            raise UsageError(
+                f"contracts of {', '.join(sorted(foreign))} came with the family {family.name!r}",
+                hint="a family brings its own contracts only",
+            )
         self.families[family.name] = family
+        self.contracts += contracts
+        if catalog is not None:
+            self.catalogs[family.name] = catalog
 
     def exclude(self, rule: Callable[[Case], str | None]) -> None:
         """Add a rule that gives a reason for a case that makes no sense, else None. A pure function."""
@@ -107,5 +134,5 @@ def default_registry() -> Registry:
             swaps=True,
         )
     )
-    registry.add(Family("api", (), sink=False, excluded_as_source={xmin: _NO_XMIN, cdc: _NO_LOG}))
+    registry.add(Family("api", ("api",), sink=False, excluded_as_source={xmin: _NO_XMIN, cdc: _NO_LOG}))
     return registry

@@ -54,6 +54,11 @@ class Scrubber:
         values += [value for name, value in query if any(word in name.lower() for word in _TELLING)]
         for value in values:
             self.add(value or "")
+        for _, value in query:
+            if "://" in value:
+                # such as the address of Kafka's registry, which is percent-encoded as a whole
+                self.add_url(value)
+                self.add(quote(value, safe=""))
 
     def __call__(self, text: str) -> str:
         """`text` without any secret."""

@@ -28,10 +28,14 @@ class Endpoint(Frozen):
 
     `url` forms: `postgresql://user:password@host:port/database`, `clickhouse://user:password@host:port` (HTTP port;
     `clickhouses://` for TLS), `s3://key:secret@host:port/bucket` (path style HTTP; `s3s://` for TLS;
-    `?region=` optional, default us-east-1). In a simulated run `memory:///folder?family=name`, for any family.
-    `namespace` is the Postgres schema, ClickHouse database or S3 key prefix that belongs to this side of this case:
-    an engine may create what it needs in there, and nowhere else. `table` is a name inside of it.
-    On MinIO a table is the set of Parquet objects below `{namespace}/{table}/`; see `docs/architecture.md`.
+    `?region=` optional, default us-east-1), `kafka://user:password@host:port,host:port` (`kafkas://` for TLS; `?sasl=`,
+    `?ca=` and `?registry=` optional; the last one is the percent-encoded address of a Schema Registry,
+    `http://user:password@host:port`, and with it events are Avro, else JSON), `http://user:password@host:port` (the
+    API). In a simulated run `memory:///folder?family=name`, for any family.
+    `namespace` is the Postgres schema, ClickHouse database, S3 key prefix or prefix of topics that belongs to this side
+    of this case: an engine may create what it needs in there, and nowhere else. `table` is a name inside of it.
+    On MinIO a table is the set of Parquet objects below `{namespace}/{table}/`, on Kafka what the events of the topic
+    `{namespace}.{table}` leave; see `docs/architecture.md`.
     """
 
     family: str

@@ -230,6 +230,28 @@ class LosesState(PassingSink):
         self._inner.append(State(state.strategy, state.cursor))
 
 
+class StateFirst(PassingSink):
+    """Commits the state, and then the data. For Postgres."""
+
+    def append(self, state: State) -> None:
+        """In two steps."""
+        inner: Any = self._inner
+        inner._put(state)
+        self._inner.append(state)
+
+
+class DataFirst(PassingSink):
+    """Commits the data, and then the state. For Postgres."""
+
+    def append(self, state: State) -> None:
+        """In two steps, with the moment between them."""
+        inner: Any = self._inner
+        moment, inner._moment = inner._moment, lambda _name: None
+        self._inner.rewrite((), None)
+        moment("committing")
+        inner._put(state)
+
+
 class RefusesToWrite(PassingSink):
     """Fails whenever it should write."""
 
@@ -294,6 +316,49 @@ class ForgetsState(PassingSink):
     def has_rows(self) -> bool:
         """Never."""
         return False
+
+
+class MindsNoDamage(PassingSink):
+    """Takes a state that can't be read for none, and the rows for nothing to mind."""
+
+    def state(self) -> State | None:
+        """None if it can't be read."""
+        try:
+            return self._inner.state()
+        except DponeError:
+            return None
+
+    def has_rows(self) -> bool:
+        """Never."""
+        return False
+
+
+class KnowsTheOldColumns(PassingSource):
+    """Does not see the column that the source gained."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Without it."""
+        schema = self._inner.schema
+        return pa.schema([field for field in schema if field.name != "added"])
+
+    def read(self, extract: Extract) -> Batches:
+        """Without it."""
+        for batch in self._inner.read(extract):
+            yield batch.select(self.schema.names)
+
+
+class DropsColumns(PassingSink):
+    """Makes the table fit to the source, whatever that takes. For Postgres."""
+
+    def prepare(self, schema: pa.Schema) -> bool:
+        """Drops the column that the source has no more."""
+        try:
+            return self._inner.prepare(schema)
+        except EngineFailed:
+            if "flag" not in schema.names:
+                _execute(self._job, "ALTER TABLE {table} DROP COLUMN flag")
+            return self._inner.prepare(schema)
 
 
 class NeverBackfillsAgain(PassingSink):

@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..core.wire import Engine
-from . import broken, broken_log
+from . import broken, broken_api, broken_events, broken_log
 from .native import NativeEngine, Seams
+from .native.api import ApiSource
 
 _HOUR_US = 3_600_000_000
 _YEAR_2200_US = 7_258_118_400_000_000
@@ -86,7 +87,12 @@ _CH_FULL = "clickhouse_to_clickhouse__full_refresh"
 _CH_APPEND = "clickhouse_to_clickhouse__incremental_append"
 _CH_MERGE = "clickhouse_to_clickhouse__incremental_merge"
 _CH_PG_FULL = "clickhouse_to_postgres__full_refresh"
+_API_FULL = "api_to_postgres__full_refresh"
 _S3_FULL = "minio_to_minio__full_refresh"
+_KAFKA_FULL = "postgres_to_kafka__full_refresh"
+_KAFKA_MERGE = "postgres_to_kafka__incremental_merge"
+_KAFKA_DIFF = "postgres_to_kafka__snapshot_diff"
+_KAFKA_PG_FULL = "kafka_to_postgres__full_refresh"
 _S3_APPEND = "postgres_to_minio__incremental_append"
 
 _text = pa.types.is_string
@@ -285,6 +291,51 @@ _STRATEGIES = (
     Mutant("lie_in_facts", "a changed row is counted as unchanged", _PG_DIFF, ("facts.updated",), broken.Lying),
 )
 
+_EVENTS = (
+    Mutant(
+        "lose_tombstones",
+        "rows that are gone get no tombstone",
+        _KAFKA_DIFF,
+        ("rows", "events.count"),
+        partial(broken_events.sending, broken_events.without_tombstones),
+    ),
+    Mutant(
+        "duplicate_event",
+        "the last event comes again after the commit",
+        _KAFKA_MERGE,
+        ("events.count", "events.labels"),
+        partial(NativeEngine, Seams(sink=broken_events.SendsTwice)),
+    ),
+    Mutant(
+        "half_a_load",
+        "readers see the first half of a load before the other",
+        _KAFKA_FULL,
+        ("events.committed",),
+        partial(broken_events.sending, broken_events.half_first),
+    ),
+    Mutant(
+        "wrong_event_key",
+        "numbers in keys become text",
+        _KAFKA_FULL,
+        ("events.keyed",),
+        partial(broken_events.sending, broken_events.text_keys),
+    ),
+    Mutant(
+        "read_aborted",
+        "events of an aborted transaction are read",
+        _KAFKA_PG_FULL,
+        ("rows",),
+        partial(broken_events.reading, past_stable=False),
+    ),
+    Mutant(
+        "read_past_stable",
+        "events of a transaction that is open are read",
+        _KAFKA_PG_FULL,
+        ("rows",),
+        partial(broken_events.reading, past_stable=True),
+    ),
+)
+
 _REWRITES = (
     Mutant(
         "replace_everything",
@@ -364,5 +415,71 @@ _HISTORIES = tuple(
     )
 )
 
-MUTANTS: tuple[Mutant, ...] = (*_VALUES, *_REJECTS, *_ROWS, *_STRATEGIES, *_REWRITES, *_HISTORIES)
+_CRASHES = (
+    Mutant(
+        "state_before_data",
+        "a kill between state and data loses rows",
+        _PG_APPEND,
+        ("crash.committing.rows",),
+        partial(NativeEngine, Seams(sink=broken.StateFirst)),
+    ),
+    Mutant(
+        "data_before_state",
+        "a kill between data and state doubles rows",
+        _PG_APPEND,
+        ("crash.committing.rows",),
+        partial(NativeEngine, Seams(sink=broken.DataFirst)),
+    ),
+    Mutant(
+        "reload_if_state_is_damaged",
+        "a state that can't be read is taken for none",
+        _PG_MERGE,
+        ("state_damaged",),
+        partial(NativeEngine, Seams(sink=broken.MindsNoDamage)),
+    ),
+)
+
+_EVOLUTIONS = (
+    Mutant(
+        "ignore_new_columns",
+        "a column that the source gained is left out, though the engine follows",
+        _PG_MERGE,
+        ("evolve.add.columns",),
+        partial(NativeEngine, Seams(source=broken.KnowsTheOldColumns)),
+    ),
+    Mutant(
+        "follow_what_it_refuses",
+        "a column that the source dropped is dropped, though the engine says that it refuses",
+        _PG_MERGE,
+        ("evolve.drop",),
+        partial(NativeEngine, Seams(sink=broken.DropsColumns)),
+    ),
+)
+
+
+def _reads(name: str, breaks: str, kind: type[ApiSource], *killed_by: str) -> Mutant:
+    """A mutant that reads the API by `kind`."""
+    return Mutant(name, breaks, _API_FULL, killed_by, partial(broken_api.reading, kind))
+
+
+_CLIENTS = (
+    _reads("lose_last_page", "the last page is lost", broken_api.LosesLastPage, "rows"),
+    _reads("double_page_after_retry", "a page that failed at first comes twice", broken_api.DoublesRepeated, "rows"),
+    _reads("give_up_when_limited", "a 429 is taken for the end", broken_api.GivesUpWhenLimited, "rows"),
+    _reads("read_across_changes", "pages by offset are of two versions", broken_api.ReadsAcrossChanges, "rows"),
+    _reads("ignore_retry_after", "a 429 is not waited for", broken_api.IgnoresRetryAfter, "api.patience"),
+)
+
+MUTANTS: tuple[Mutant, ...] = (
+    *_VALUES,
+    *_REJECTS,
+    *_ROWS,
+    *_STRATEGIES,
+    *_REWRITES,
+    *_HISTORIES,
+    *_CRASHES,
+    *_EVOLUTIONS,
+    *_CLIENTS,
+    *_EVENTS,
+)
 """Every mutant, with a name of its own."""

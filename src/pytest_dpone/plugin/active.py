@@ -20,6 +20,7 @@ SERVICE_MARKERS = {
     "integration_kafka": "needs Kafka",
     "integration_schema_registry": "needs a Schema Registry",
     "integration_minio": "needs MinIO or another S3",
+    "integration_api": "needs the API, a REST source of ours",
 }
 MARKERS = {
     **SERVICE_MARKERS,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-SERVICES = ("postgres", "mssql", "clickhouse", "kafka", "schema_registry", "minio")
+SERVICES = ("postgres", "mssql", "clickhouse", "kafka", "schema_registry", "minio", "api")
 
 V = TypeVar("V")
 

@@ -11,7 +11,8 @@ from ..core.dataset import Commit, partitions
 from ..core.model import ActName, Check, Strategy
 from ..core.oracle import Expectation, expect_source, expected_counts, reconciles
 from ..core.wire import Engine, RunFacts
-from . import history
+from ..services.catalog import Events
+from . import events, history
 from .act import Act, Counted, cut_short
 from .poll import Poll
 from .stage import Stage
@@ -146,6 +147,7 @@ def judge(act: Act, stage: Stage, expectation: Expectation) -> None:
     act.check_rows("rows", stage.compare_sink(expectation))
     if stage.case.strategy is Strategy.SCD2:
         history.judge(act, stage)
+    events.judge(act, stage)
 
 
 def keep_state(act: Act, stage: Stage, facts: RunFacts) -> None:
@@ -191,20 +193,14 @@ def _judge_counts(act: Act, stage: Stage, facts: RunFacts) -> None:
 
 
 def _run_polled(act: Act, stage: Stage, engine: Engine, expectation: Expectation) -> RunFacts:
-    """Run the engine; for a full refresh a reader polls the sink meanwhile and must see old or new, whole."""
+    """Run the engine; where a reader can see old or new, whole, one polls the sink meanwhile."""
+    job = stage.job(ActName.CHANGE)
+    if isinstance(stage.sink, Events):
+        return events.watched(act, stage, lambda: act.run(engine, job))
     if stage.case.strategy is not Strategy.FULL_REFRESH or not stage.sink_swaps:
-        return act.run(engine, stage.job(ActName.CHANGE))
-    old = stage.fingerprint_of(stage.expect(ActName.LOAD))
-    new = stage.fingerprint_of(expectation)
+        return act.run(engine, job)
+    whole = stage.fingerprint_of(stage.expect(ActName.LOAD)), stage.fingerprint_of(expectation)
     with Poll(stage, stage.table) as poll:
-        facts = act.run(engine, stage.job(ActName.CHANGE))
-    strange = [seen for seen in poll.seen if seen not in (old, new)]
-    act.observed["polls"] = poll.count
-    if poll.error:
-        told = stage.scrub(poll.error)
-    elif strange:
-        told = "a reader saw " + ", ".join(map(str, strange[:3]))
-    else:
-        told = "" if poll.meanwhile else "the reader did not get a look in while the engine ran: take more rows"
-    act.checks.append(Check(name="swap", passed=not told, expected=0, actual=len(strange), detail=told))
+        facts = act.run(engine, job)
+    act.checks.append(events.seen_whole("swap", act, stage, poll, whole))
     return facts

@@ -14,7 +14,7 @@ from ..core.registry import Registry
 from ..core.wire import Engine, ServiceInfo
 from ..errors import EngineFailed, described
 from ..services.turn import turn
-from . import acts, crash, evolve, logged, rejects
+from . import acts, conduct, crash, evolve, logged, rejects
 from .act import Act
 from .foreign import support_of
 from .settings import RunSettings, several_batches
@@ -121,7 +121,8 @@ def _play(stage: Stage, engine: Engine, played: list[ActRecord], on_act: OnAct |
             with _turn(stage, name):
                 act = Act(name)
                 try:
-                    player(act)
+                    with conduct.watched(act, stage):
+                        player(act)
                 except Exception as error:
                     act.error = act.error or stage.scrub(_text(error))
                 record = act.record()
@@ -141,7 +142,7 @@ def _play(stage: Stage, engine: Engine, played: list[ActRecord], on_act: OnAct |
 
 def _turn(stage: Stage, act: ActName) -> AbstractContextManager[None]:
     """A transaction that xmin holds open would keep cdc from creating its slot: these acts are not played at once."""
-    strategy, service = stage.case.strategy, stage.service_names[stage.case.source]
+    strategy, service = stage.case.strategy, stage.case.source
     if strategy is Strategy.XMIN and act is ActName.LOAD:
         return turn(stage.settings.run_id, service, alone=True)
     if strategy is Strategy.CDC and act in (ActName.LOAD, ActName.CRASH, ActName.REJECT):

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pydantic import SecretStr
-
 from ..core.model import ServiceRecord
 from ..core.wire import ServiceInfo, scrub
 from ..errors import UsageError, described
 from ..services import journal, lease
 from ..services.addresses import external_from_environ
-from ..services.catalog import CATALOGS, open_catalog
+from ..services.catalog import CATALOGS, open_catalog, with_registry
 from ..services.clients import clients_of
 from .keeping import kept_run, stop_kept
 
@@ -44,8 +42,11 @@ def clean_run(run_id: str, environ: Mapping[str, str]) -> list[Cleaned]:
         raise UsageError(
             f"nothing is recorded of a run {run_id}", hint="`pytest-dpone clean` lists the runs that left something"
         )
-    external = external_from_environ(environ)
-    return stopped + [_remove(run_id, each, external.get(each.service)) for each in made]
+    services = {
+        name: ServiceInfo(record=_external(name), url=url) for name, url in external_from_environ(environ).items()
+    }
+    reached = with_registry(services)
+    return stopped + [_remove(run_id, each, reached.get(each.service)) for each in made]
 
 
 def remains() -> list[Cleaned]:
@@ -71,30 +72,33 @@ def _on_servers(run_id: str) -> list[journal.Made]:
     return journal.left(run_id)
 
 
-def _remove(run_id: str, made: journal.Made, url: object) -> Cleaned:
-    if not isinstance(url, SecretStr):
+def _external(name: str) -> ServiceRecord:
+    return ServiceRecord(name=name, provider="external", product="", version="", fidelity="real")
+
+
+def _remove(run_id: str, made: journal.Made, info: ServiceInfo | None) -> Cleaned:
+    if info is None:
         variable = f"DPONE_{made.service.upper()}_URL"
         return Cleaned(made.service, made.namespace, f"could not be removed: {variable} is not set")
     try:
-        _drop(made, url)
+        _drop(made, info)
     except Exception as error:
-        text = scrub(described(error), [url]).partition("\n")[0]
+        text = scrub(described(error), [info.url]).partition("\n")[0]
         return Cleaned(made.service, made.namespace, f"could not be removed: {text}")
     journal.forget(run_id, made)
     return Cleaned(made.service, made.namespace, "removed")
 
 
-def _drop(made: journal.Made, url: SecretStr) -> None:
+def _drop(made: journal.Made, info: ServiceInfo) -> None:
     if made.service not in CATALOGS:
         clients = clients_of(made.service)
-        client = clients.connect(url.get_secret_value())
+        client = clients.connect(info.url.get_secret_value())
         try:
             clients.drop(client, made.namespace)
         finally:
             clients.close(client)
         return
-    record = ServiceRecord(name=made.service, provider="external", product="", version="", fidelity="real")
-    catalog = open_catalog(ServiceInfo(record=record, url=url), bucket=made.bucket)
+    catalog = open_catalog(info, bucket=made.bucket)
     try:
         catalog.close(made.namespace)
     finally:

@@ -156,7 +156,7 @@ class _Attempt:
 
     def _look(self) -> _Seen:
         stage = self.stage
-        contents = stage.sink.contents(stage.sink_space)
+        contents = stage.inner_sink().contents(stage.sink_space)
         if contents.get(stage.table) == LOCKED:
             return _Seen(contents, None)
         table = stage.sink.fingerprint(stage.sink_space, stage.table, stage.dataset.schema.key[0])

@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass, field
 from types import TracebackType
 
-from ..services.catalog import Fingerprint, open_catalog
+from ..services.catalog import Fingerprint
 from .stage import Stage
 
 
@@ -20,6 +20,8 @@ class Poll:
 
     stage: Stage
     table: str
+    column: str = ""
+    """Whose sum is looked at; by default the key's."""
     seen: set[Fingerprint | None] = field(default_factory=set)
     count: int = 0
     error: str = ""
@@ -57,9 +59,8 @@ class Poll:
             self._first.set()
 
     def _read(self) -> None:
-        service = self.stage.service_of(self.stage.case.sink)
-        reader = open_catalog(service, bucket=self.stage.bucket)
-        column = self.stage.dataset.schema.key[0]
+        reader = self.stage.hands[self.stage.case.sink].open()
+        column = self.column or self.stage.dataset.schema.key[0]
         try:
             while True:
                 last = self._stop.is_set()

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
+from typing import cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,13 +24,15 @@ from ..core.registry import Family, Registry
 from ..core.wire import SUPPORTED, Job, ServiceInfo, Support, scrub, slot_name
 from ..errors import UsageError
 from ..services import journal
-from ..services.catalog import Catalog, Fingerprint, Transactions, open_catalog
+from ..services.catalog import Catalog, Fingerprint, SinkCatalog, Transactions, open_catalog, with_registry
 from ..services.journal import Made
 from .cuts import cut
 from .settings import RunSettings
 
 TABLE = "orders"
 STATE = "dpone_state"
+JSON_EVENTS = (Strategy.FULL_REFRESH, Strategy.REPLACE, Strategy.PARTITION_REPLACE, Strategy.BACKFILL)
+"""Strategies whose cases have JSON in their topics; the others have Avro, by a registry."""
 
 
 @dataclass(slots=True)
@@ -38,7 +44,7 @@ class Stage:
     dataset: Dataset
     services: Mapping[str, ServiceInfo]
     source: Catalog
-    sink: Catalog
+    sink: SinkCatalog
     source_space: str
     sink_space: str
     bucket: str
@@ -47,13 +53,15 @@ class Stage:
     """If the sink's family can replace a table's content as a whole (DESIGN §4)."""
     sink_folds: bool
     """If the sink keeps events, of which the last one of a key is its row."""
-    service_names: Mapping[str, str]
-    """Family → the service that holds its tables."""
+    hands: Mapping[str, Hands]
+    """Family → how its catalog is opened, which a thread of its own needs to do again."""
     table: str = TABLE
     support: Support = SUPPORTED
     """What the engine says of the case."""
     intervals: pa.Table | None = None
     """scd2: key, revision and begin of the versions that the last act has left."""
+    judged: dict[int, int] = field(default_factory=dict)
+    """Of a sink that keeps events: partition → how far its events were judged."""
     claims: dict[ActName, str] = field(default_factory=dict)
     """State that the engine said it left, by act."""
 
@@ -94,11 +102,11 @@ class Stage:
     def beside(self, table: str, settings: RunSettings | None = None) -> Stage:
         """The same stage for another table, with a state of its own; with `settings` its rows are a new dataset's."""
         if settings is None:
-            return replace(self, table=table, claims={}, intervals=None)
+            return replace(self, table=table, claims={}, intervals=None, judged={})
         dataset = Dataset(
             settings.dataset_spec(), source=self.case.source, sink=self.case.sink, contracts=self.dataset.contracts
         )
-        return replace(self, table=table, settings=settings, dataset=dataset, claims={}, intervals=None)
+        return replace(self, table=table, settings=settings, dataset=dataset, claims={}, intervals=None, judged={})
 
     def expect(self, act: ActName) -> Expectation:
         """What the sink must hold after `act`."""
@@ -118,11 +126,11 @@ class Stage:
         rows = self._read(self.sink, self.sink_space, (*expectation.fields[:-1], flag), expectation)
         return _compared(expectation, history.named(rows, flag))
 
-    def _compare(self, catalog: Catalog, space: str, expectation: Expectation) -> DiffReport:
+    def _compare(self, catalog: SinkCatalog, space: str, expectation: Expectation) -> DiffReport:
         return _compared(expectation, self._read(catalog, space, expectation.fields, expectation))
 
     def _read(
-        self, catalog: Catalog, space: str, fields: Sequence[Field], expectation: Expectation
+        self, catalog: SinkCatalog, space: str, fields: Sequence[Field], expectation: Expectation
     ) -> Iterator[pa.RecordBatch]:
         return catalog.read(
             space, self.table, fields, order_by=expectation.identity, batch_rows=self.settings.batch_rows
@@ -148,12 +156,12 @@ class Stage:
         detail = "; ".join(wrong[:8]) + (f"; … {len(wrong)} in all" if len(wrong) > 8 else "")
         return Check(name="schema", passed=not wrong, expected=len(expected), actual=len(found), detail=detail)
 
-    def fingerprint_of(self, expectation: Expectation) -> Fingerprint:
-        """What a polling reader must see when the sink holds exactly `expectation`."""
+    def fingerprint_of(self, expectation: Expectation, column: str = "") -> Fingerprint:
+        """What a polling reader must see when the sink holds exactly `expectation`; the sum is the key's by default."""
         rows = total = 0
         for batch in expectation.batches():
             rows += batch.num_rows
-            total += pc.sum(batch.column(self.dataset.schema.key[0])).as_py()
+            total += pc.sum(batch.column(column or self.dataset.schema.key[0])).as_py()
         return Fingerprint(rows, total)
 
     def unchanged_versions(self, versions: pa.Table) -> pa.Table:
@@ -175,9 +183,11 @@ class Stage:
             )
         return self.source
 
-    def service_of(self, family: str) -> ServiceInfo:
-        """The service behind `source` or `sink`."""
-        return self.services[self.service_names[family]]
+    def inner_sink(self) -> Catalog:
+        """The sink's hands with the looks behind the scenes; raises `UsageError` if its catalog has none."""
+        if not isinstance(self.sink, Catalog):
+            raise UsageError(f"the catalog of {self.case.sink} shows what it must, and no more", hint="see `Catalog`")
+        return self.sink
 
     def scrub(self, text: str) -> str:
         """`text` without any secret of this case's services."""
@@ -192,14 +202,36 @@ def _positions(new: pa.RecordBatch, old: pa.RecordBatch) -> pa.Array:
     return pc.index_in(new.column("id"), old.column("id"))
 
 
-def _service_behind(family: Family) -> str:
-    """The service that holds a family's tables: the first one that it needs."""
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """How the harness's hands on one family are opened, and the service that is behind it, if there is one."""
+
+    open: Callable[[], SinkCatalog]
+    service: ServiceInfo | None
+
+
+def _hands(
+    family: Family, registry: Registry, services: Mapping[str, ServiceInfo], *, folder: Path, bucket: str
+) -> Hands:
+    """The family's own catalog, or that of the first service that it needs."""
+    if own := registry.catalogs.get(family.name):
+        return Hands(lambda: cast("SinkCatalog", own(folder)), None)
     if not family.services:
         raise UsageError(
-            f"the harness can't seed or read the family {family.name!r} yet: it names no service",
-            hint="certify a family that has one of the services postgres, clickhouse or minio",
+            f"the harness can't seed or read the family {family.name!r}: it has no service and no catalog",
+            hint="register it with `registry.add(family, contracts=…, catalog=…)`",
         )
-    return family.services[0]
+    info = services[family.services[0]]
+    return Hands(lambda: open_catalog(info, bucket=bucket), info)
+
+
+def _as_source(catalog: SinkCatalog) -> Catalog:
+    if not isinstance(catalog, Catalog):
+        raise UsageError(
+            f"the catalog of {catalog.family!r} can't seed a source: it is a sink's only",
+            hint="register the family with source=False, or give its catalog the methods of `Catalog`",
+        )
+    return catalog
 
 
 @contextmanager
@@ -211,37 +243,50 @@ def stage_for(
     settings: RunSettings,
 ) -> Iterator[Stage]:
     """Open both catalogs, with a namespace each; disconnect at the end. `tear_down` removes the namespaces."""
-    from ..core.contracts import default_contracts
+    from ..core.contracts import Contracts, default_contracts
 
-    names = {family: _service_behind(registry.families[family]) for family in (case.source, case.sink)}
+    services = services if case.strategy in JSON_EVENTS else with_registry(services)
     token = f"dpone_{settings.run_id.replace('-', '_')}_{secrets.token_hex(4)}"
-    dataset = Dataset(settings.dataset_spec(), source=case.source, sink=case.sink, contracts=default_contracts())
     bucket = token.replace("_", "-")
-    source = open_catalog(services[names[case.source]], bucket=bucket)
+    contracts = Contracts((*default_contracts().rows, *registry.contracts))
+    with ExitStack() as opened:
+        folder = opened.enter_context(_folder(settings)) if registry.catalogs else Path()
+        from_, to = (
+            _hands(registry.families[family], registry, services, folder=folder, bucket=bucket)
+            for family in (case.source, case.sink)
+        )
+        source = _as_source(from_.open())
+        opened.callback(source.disconnect)
+        sink = to.open()
+        opened.callback(sink.disconnect)
+        stage = Stage(
+            case=case,
+            settings=settings,
+            dataset=Dataset(settings.dataset_spec(), source=case.source, sink=case.sink, contracts=contracts),
+            services=services,
+            source=source,
+            sink=sink,
+            source_space=f"{token}_src",
+            sink_space=f"{token}_dst",
+            bucket=bucket,
+            sink_swaps=registry.families[case.sink].swaps,
+            sink_folds=registry.families[case.sink].folds,
+            hands={case.source: from_, case.sink: to},
+        )
+        for made in _outliving(stage):
+            journal.note(settings.run_id, made)
+        yield stage
+
+
+@contextmanager
+def _folder(settings: RunSettings) -> Iterator[Path]:
+    """A folder for the files of families that have no service; it stays if something is to be kept."""
+    folder = Path(mkdtemp(prefix=f"pytest-dpone-{settings.run_id}-"))
     try:
-        sink = open_catalog(services[names[case.sink]], bucket=bucket)
-        try:
-            stage = Stage(
-                case=case,
-                settings=settings,
-                dataset=dataset,
-                services=services,
-                source=source,
-                sink=sink,
-                source_space=f"{token}_src",
-                sink_space=f"{token}_dst",
-                bucket=bucket,
-                sink_swaps=registry.families[case.sink].swaps,
-                sink_folds=registry.families[case.sink].folds,
-                service_names=names,
-            )
-            for made in _outliving(stage):
-                journal.note(settings.run_id, made)
-            yield stage
-        finally:
-            sink.disconnect()
+        yield folder
     finally:
-        source.disconnect()
+        if settings.keep == "never":
+            rmtree(folder, ignore_errors=True)
 
 
 def tear_down(stage: Stage) -> list[str]:
@@ -263,6 +308,6 @@ def _outliving(stage: Stage) -> list[Made]:
     return [
         Made(info.record.name, space, stage.bucket if info.record.name == "minio" else "", ours=not external)
         for family, space in sides
-        if (external := (info := stage.service_of(family)).record.provider == "external")
-        or stage.settings.keep != "never"
+        if (info := stage.hands[family].service) is not None
+        and ((external := info.record.provider == "external") or stage.settings.keep != "never")
     ]

@@ -33,7 +33,7 @@ def two_runs(act: Act, stage: Stage) -> None:
 
 def damaged(act: Act, stage: Stage, engine: Engine) -> None:
     """A state that can't be read is an error: to load everything anew in silence would be one, too."""
-    if not stage.sink.damage(stage.sink_space, stage.state_table):
+    if not stage.inner_sink().damage(stage.sink_space, stage.state_table):
         return
     before = stage.sink.fingerprint(stage.sink_space, stage.table, stage.dataset.schema.key[0])
     try:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..services.catalog import Catalog
 from .act import Act
 from .stage import Stage
 
 
 def versions(stage: Stage) -> pa.Table | None:
     """(key, version) of each row of the sink; None if a reader can't see that."""
+    if not isinstance(stage.sink, Catalog):
+        return None
     return stage.sink.row_versions(stage.sink_space, stage.table, stage.dataset.schema.key[0])
 
 

@@ -146,6 +146,16 @@ def _try_schema_registry(url: str, timeout: float) -> None:
         raise ServiceFailed(f"HTTP {status}: a schema was not read back as it was registered", hint=_hint(""))
 
 
+def _api(url: str, timeout: float) -> Answer:
+    parts = urlsplit(url)
+    login = {"Authorization": _basic(_user(parts, ""), _password(parts))}
+    status, _, body = _get(parts, "/admin/version", login, timeout, default_port=None)
+    if status != 200:
+        raise ServiceFailed(f"HTTP {status}: {body.decode(errors='replace')[:300]}", hint=_hint("authentication"))
+    told = json.loads(body)
+    return Answer(str(told["product"]), str(told["version"]))
+
+
 def _kafka(url: str, timeout: float) -> Answer:
     from .kafka_ask import ask_kafka
 
@@ -170,6 +180,7 @@ _QUESTIONS: Mapping[str, Callable[[str, float], Answer]] = {
     "mssql": _mssql,
     "kafka": _kafka,
     "schema_registry": _schema_registry,
+    "api": _api,
 }
 
 
@@ -219,7 +230,7 @@ def _s3_get(parts: SplitResult, path: str, timeout: float) -> tuple[int, dict[st
 
 
 def _get(
-    parts: SplitResult, target: str, headers: Mapping[str, str], timeout: float, *, default_port: int
+    parts: SplitResult, target: str, headers: Mapping[str, str], timeout: float, *, default_port: int | None
 ) -> tuple[int, dict[str, str], bytes]:
     return _send(parts, "GET", target, headers, None, timeout=timeout, default_port=default_port)
 

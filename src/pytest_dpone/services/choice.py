@@ -124,12 +124,14 @@ def _automatic(service: Service, around: Surroundings) -> Choice:
 
 
 def _against_external(service: Service, around: Surroundings) -> str:
+    if not service.variables:
+        return service.no_image
     return "" if service.name in around.external else f"set {service.variables[0]}"
 
 
 def _against_docker(service: Service, around: Surroundings) -> str:
     if service.image is None:
-        return "not implemented yet"
+        return service.no_image
     if absent := around.missing(("testcontainers", "docker")):
         return f"{_absent(absent)}; pip install 'pytest-dpone[docker]'"
     for needed in service.image.needs:
@@ -162,7 +164,7 @@ def _against_embedded(service: Service, around: Surroundings) -> str:
 
 def _against_compose(service: Service, around: Surroundings) -> str:
     if service.image is None:
-        return "not implemented yet"
+        return service.no_image
     if absent := around.missing(("pytest_docker", "docker")):
         return f"{_absent(absent)}; pip install 'pytest-dpone[docker]'"
     look = around.docker()

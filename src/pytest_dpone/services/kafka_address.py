@@ -1,7 +1,7 @@
 """Addresses of Kafka: `kafka://user:password@host:port,host:port?sasl=…`, and what a client makes of one.
 
 Scheme `kafkas` is TLS. `sasl` is `plain` (the default with a user), `scram-sha-256` or `scram-sha-512`. `ca` names a
-file with the authorities to trust. Standard library only.
+file with the authorities to trust. `registry` is the address of a Schema Registry. Standard library only.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ class KafkaAddress:
     password: str = field(default="", repr=False)
     mechanism: str = "plain"
     authorities: str = ""
+    registry: str = field(default="", repr=False)
 
     @property
     def bootstrap(self) -> str:
@@ -56,6 +57,11 @@ def client_settings(url: str) -> dict[str, str]:
     return settings
 
 
+def with_registry(url: str, registry: str) -> str:
+    """The address `url` of Kafka with the address of its Schema Registry in it."""
+    return f"{url}{'&' if urlsplit(url).query else '?'}registry={quote(registry, safe='')}"
+
+
 def from_parts(environ: Mapping[str, str]) -> str:
     """The address in `DPONE_KAFKA_BOOTSTRAP` (`host:port,host:port`) and its siblings; empty if it is not set."""
     servers = environ.get("DPONE_KAFKA_BOOTSTRAP", "")
@@ -77,6 +83,7 @@ def _parse(url: str) -> KafkaAddress:
     options = dict(parse_qsl(parts.query, strict_parsing=True)) if parts.query else {}
     mechanism = options.pop("sasl", "plain")
     authorities = options.pop("ca", "")
+    registry = options.pop("registry", "")
     good = parts.scheme in ("kafka", "kafkas") and not parts.path.strip("/") and not parts.fragment
     if not good or options or mechanism not in MECHANISMS:
         raise ValueError
@@ -87,6 +94,7 @@ def _parse(url: str) -> KafkaAddress:
         password=unquote(password),
         mechanism=mechanism,
         authorities=authorities,
+        registry=registry,
     )
 
 

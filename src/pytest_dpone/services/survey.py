@@ -127,6 +127,8 @@ def _line(provider: str, service: Service, found: Found) -> Finding:
 def _next_step(service: Service, reason: str) -> str:
     """What to do, where the reason does not say so itself."""
     form = f"={service.scheme}://user:password@host:port"
+    if not service.variables:
+        return ""
     steps = {
         "can't be pulled": f"; bring it with `docker load`, or name another with --dpone-image={service.name}=IMAGE",
         "no Docker Engine answers": "; start Docker, or name its socket in DOCKER_HOST",
@@ -161,7 +163,7 @@ def _compose(service: Service, found: Found) -> Finding:
 
 def _embedded(service: Service, found: Found) -> Finding:
     number, fidelity = found.versions[service.name]
-    what = "local processes"
+    what = "a server of ours, and the real thing" if service.name == "api" else "local processes"
     if service.name == "kafka" and fidelity != "real":
         what = "our broker; to run Apache Kafka itself, name its folder in KAFKA_HOME, with Java 17 or later"
     return Finding(service.name, "embedded", "yes", number, fidelity, what)
@@ -177,6 +179,7 @@ _EMBEDDED: Mapping[str, tuple[tuple[str, ...], str]] = MappingProxyType(
         "minio": (("moto",), "emulated"),
         "kafka": (("pytest-dpone",), "emulated"),
         "schema_registry": (("pytest-dpone",), "emulated"),
+        "api": (("pytest-dpone",), "real"),
     }
 )
 """Embedded service → the packages, one of which has its version, and its fidelity."""

@@ -63,6 +63,8 @@ class Service:
     below_path: bool = False
     """If the service may lie below a path of the server in its address."""
     no_provider: str = "not implemented yet"
+    no_image: str = "not implemented yet"
+    """Why there is no container of it."""
 
     @property
     def implemented(self) -> bool:
@@ -238,6 +240,14 @@ _SCHEMA_REGISTRY = Service(
     ),
     variables=("DPONE_SCHEMA_REGISTRY_URL",),
 )
+_API = Service(
+    name="api",
+    scheme="http",
+    embedded="pytest_dpone.services.embedded.api",
+    embedded_user="dpone",
+    no_image="it is a server of ours, and embedded only",
+)
+"""A REST source of ours: the real thing by definition, so nobody else can provide it."""
 
 SERVICES: Mapping[str, Service] = MappingProxyType(
     {
@@ -249,6 +259,7 @@ SERVICES: Mapping[str, Service] = MappingProxyType(
             _MSSQL,
             _KAFKA,
             _SCHEMA_REGISTRY,
+            _API,
         )
     }
 )

@@ -8,9 +8,11 @@ from typing import TypeAlias
 
 import pyarrow as pa
 
+from ...core.registry import default_registry
 from ...core.wire import Job
 from ...errors import EngineFailed
 from .contract import obeyed
+from .merge import folded
 from .state import State
 from .tables import Content, TableFile
 
@@ -77,5 +79,11 @@ class Load:
         return state
 
     def put(self, content: Content, *, pause: float = 0.0) -> None:
-        """Rows and state take the place of what the sink holds, at once, after `pause` seconds."""
+        """Rows and state take the place of what the sink holds, at once, after `pause` seconds.
+
+        Where the family keeps events, the last row of a key is all that there is of it.
+        """
+        family = default_registry().families.get(self.sink.family)
+        if family is not None and family.folds:
+            content = folded(content, self.job.key)
         self.sink.put(content, batch_rows=self.job.batch_rows, before=lambda: time.sleep(pause))

@@ -55,6 +55,15 @@ def appended(old: Content, fresh: pa.Table) -> Content:
     return Content(rows, pa.chunked_array([*old.commits.chunks, written], pa.int64()), number, old.state)
 
 
+def folded(content: Content, key: Sequence[str]) -> Content:
+    """Of each key its last row: what a family that keeps events has of `content`."""
+    rows = content.rows
+    last = _keys(rows, key, [f"k{number}" for number in range(len(key))]).append_column("n", _counting(rows.num_rows))
+    names = last.column_names[:-1]
+    kept = last.group_by(names).aggregate([("n", "max")]).column("n_max").combine_chunks().sort()
+    return Content(rows.take(kept), content.commits.take(kept), content.last, content.state)
+
+
 def differing(table: pa.Table, staged: pa.Table, at: pa.Array) -> pa.Array:
     """For each staged row: it is not in `table`, or not with these values. `at` are the `places` of the rows."""
     known = pc.is_valid(at)

@@ -10,9 +10,12 @@ from types import MappingProxyType
 from ...core.model import Case, Evolution, Strategy
 from ...core.wire import Job, RunFacts, Support
 from ...errors import UsageError
+from .api import ApiSource
 from .arrow import check_names
 from .clickhouse import ClickHouseSource
 from .clickhouse_sink import ClickHouseSink
+from .kafka import KafkaSource
+from .kafka_sink import KafkaSink
 from .minio import MinioSource
 from .minio_sink import MinioSink
 from .mssql import MssqlSource
@@ -39,6 +42,10 @@ def _logged(table: Callable[[Job], Source], log: Callable[[Job], Source]) -> Cal
     return lambda job: (log if job.strategy is Strategy.CDC else table)(job)
 
 
+def _no_sink(job: Job, _: Callable[[str], None]) -> Sink:
+    raise UsageError(f"{job.sink.family} can't be written to", hint="it is a source only")
+
+
 _ALL = frozenset(STRATEGIES)
 _ONLY_FROM: Mapping[Strategy, frozenset[str]] = MappingProxyType(
     {Strategy.XMIN: frozenset({"postgres"}), Strategy.CDC: frozenset({"postgres", "mssql"})}
@@ -62,13 +69,15 @@ _FAMILIES: Mapping[str, _Family] = MappingProxyType(
         "postgres": _Family(_logged(PostgresSource, PostgresLog), PostgresSink, _ALL),
         "mssql": _Family(_logged(MssqlSource, MssqlLog), MssqlSink, _ALL),
         "clickhouse": _Family(ClickHouseSource, ClickHouseSink, _ALL),
+        "kafka": _Family(KafkaSource, KafkaSink, _ALL - {Strategy.SCD2}),
         "minio": _Family(MinioSource, MinioSink, _WHOLE_OBJECTS),
+        "api": _Family(ApiSource, _no_sink, frozenset()),
     }
 )
 
 
 class NativeEngine:
-    """Moves rows between postgres, mssql, clickhouse and minio; implements `core.wire.Engine`.
+    """Moves rows between postgres, mssql, clickhouse, kafka and minio, and from the API; implements `core.wire.Engine`.
 
     It is safe to repeat after a failure or a kill at any moment, and refuses what it can't carry exactly.
     """

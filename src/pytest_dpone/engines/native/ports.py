@@ -32,7 +32,7 @@ class Extract:
     days: tuple[Window, ...] | None = None
     """Rows whose partition column lies in one of these windows. A row without a day lies in none."""
     keys: pa.Table | None = None
-    """Rows with one of these keys (the job's key columns). For Postgres and ClickHouse, at most a few hundred."""
+    """Rows with one of these keys (the job's key columns). Not for MinIO and the API; at most a few hundred."""
     xid: str | None = None
     """Rows that a transaction from this one on has written (`xids.written_since`). For Postgres."""
 

@@ -14,22 +14,22 @@ from pytest_dpone.plugin.records import keep_trial
 from pytest_dpone.run.attempt import attempt
 from pytest_dpone.run.selfcheck import Trial, try_mutant, try_sound
 
-Play = Callable[[str, Engine], CaseRecord]
+Play = Callable[[str, Engine, str], CaseRecord]
 
 
 @pytest.fixture
 def play(request: pytest.FixtureRequest) -> Play:
-    """Play the case with this id with an engine."""
+    """Play the case with this id with an engine; its name is for a process that can start it."""
     session = session_or_skip(request.config)
     cases: dict[str, Case] = {case.case_id: case for case in session.plan.matrix.planned}
 
-    def play_case(case_id: str, engine: Engine) -> CaseRecord:
+    def play_case(case_id: str, engine: Engine, name: str) -> CaseRecord:
         return attempt(
             cases[case_id],
             engine=engine,
             registry=session.plan.registry,
             services=session.services,
-            settings=session.settings,
+            settings=session.settings.model_copy(update={"engine": name}),
         )
 
     return play_case
@@ -40,7 +40,9 @@ def play(request: pytest.FixtureRequest) -> Play:
 def test_sound(request: pytest.FixtureRequest, case_id: str, play: Play) -> None:
     """The engine that the mutants are made of passes, so what kills a mutant is its mutation."""
     engine = session_or_skip(request.config).engine
-    _judge(request, try_sound(case_id, play=lambda: play(case_id, engine)))
+    _judge(
+        request, try_sound(case_id, play=lambda: play(case_id, engine, session_or_skip(request.config).settings.engine))
+    )
 
 
 @pytest.mark.integration_matrix
@@ -51,7 +53,7 @@ def test_mutant(request: pytest.FixtureRequest, mutant: Mutant, play: Play) -> N
         mutant.name,
         case_id=mutant.case_id,
         killed_by=mutant.killed_by,
-        play=lambda: play(mutant.case_id, mutant.build()),
+        play=lambda: play(mutant.case_id, mutant.build(), f"mutant:{mutant.name}"),
     )
     _judge(request, trial)
 

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from pydantic import SecretStr
+
 from ...core.wire import ServiceInfo
 from ...errors import UsageError
-from .protocol import Catalog, Commit, Evolving, Fingerprint, Transactions
+from .protocol import Catalog, Commit, Events, Evolving, Fingerprint, SinkCatalog, Transactions, Witness
 
-__all__ = ["CATALOGS", "Catalog", "Commit", "Evolving", "Fingerprint", "Transactions", "open_catalog"]
+__all__ = [
+    "CATALOGS",
+    "Catalog",
+    "Commit",
+    "Events",
+    "Evolving",
+    "Fingerprint",
+    "SinkCatalog",
+    "Transactions",
+    "Witness",
+    "open_catalog",
+    "with_registry",
+]
 
-CATALOGS = ("postgres", "mssql", "clickhouse", "minio")
+CATALOGS = ("postgres", "mssql", "clickhouse", "kafka", "minio", "api")
 """Services that have a catalog."""
 
 
@@ -38,6 +54,25 @@ def open_catalog(info: ServiceInfo, *, bucket: str) -> Catalog:
         from .minio import MinioCatalog
 
         return MinioCatalog(info.url, bucket=bucket)
+    if info.record.name == "kafka":
+        from .kafka import KafkaCatalog
+
+        return KafkaCatalog(info.url)
+    if info.record.name == "api":
+        from .api import ApiCatalog
+
+        return ApiCatalog(info.url)
     raise UsageError(
         f"there is no catalog for the service {info.record.name!r}", hint=f"known are {', '.join(CATALOGS)}"
     )
+
+
+def with_registry(services: Mapping[str, ServiceInfo]) -> dict[str, ServiceInfo]:
+    """The services with the registry's address in Kafka's, if both are there: its events are then Avro."""
+    from ..kafka_address import with_registry as joined
+
+    kafka, registry = services.get("kafka"), services.get("schema_registry")
+    if kafka is None or registry is None or kafka.url.get_secret_value().startswith("memory:"):
+        return dict(services)
+    url = SecretStr(joined(kafka.url.get_secret_value(), registry.url.get_secret_value()))
+    return {**services, "kafka": kafka.model_copy(update={"url": url})}

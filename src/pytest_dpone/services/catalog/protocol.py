@@ -12,7 +12,7 @@ from ...core.dataset import Commit
 from ...core.kinds import Field, TableSchema
 from ...core.wire import Endpoint
 
-__all__ = ["Catalog", "Commit", "Evolving", "Fingerprint", "Transactions"]
+__all__ = ["Catalog", "Commit", "Events", "Evolving", "Fingerprint", "SinkCatalog", "Transactions", "Witness"]
 
 
 LOCKED = -1
@@ -27,11 +27,11 @@ class Fingerprint:
     total: int
 
 
-class Catalog(Protocol):
-    """One service as the harness sees it. All methods raise the client library's errors; names are always quoted.
+class SinkCatalog(Protocol):
+    """A place as the harness sees it where an engine writes: what is needed to judge a sink, and no more.
 
     A namespace is created by `open`, belongs to one side of one case and is removed by `close`: each table by its
-    own name, then the namespace itself, never CASCADE and never by pattern.
+    own name, then the namespace itself, never CASCADE and never by pattern. Names are always quoted.
     """
 
     family: str
@@ -42,18 +42,6 @@ class Catalog(Protocol):
 
     def endpoint(self, namespace: str, table: str) -> Endpoint:
         """What an engine gets to reach `table`."""
-        ...
-
-    def create(self, namespace: str, table: str, schema: TableSchema) -> None:
-        """Create an empty source table with the native types of `core.contracts` and the primary key."""
-        ...
-
-    def load(self, namespace: str, table: str, schema: TableSchema, batches: Iterable[pa.RecordBatch]) -> int:
-        """Append canonical batches in bulk, bounded memory; returns rows."""
-        ...
-
-    def change(self, namespace: str, table: str, schema: TableSchema, commits: Sequence[Commit]) -> None:
-        """Apply real DML, one transaction a commit where the service has transactions."""
         ...
 
     def columns(self, namespace: str, table: str) -> Mapping[str, str]:
@@ -74,6 +62,34 @@ class Catalog(Protocol):
         """Rows and the sum of `column`, from one consistent statement; None if there is no such table."""
         ...
 
+    def close(self, namespace: str) -> None:
+        """Remove everything in the namespace and the namespace itself; nothing to do is fine."""
+        ...
+
+    def disconnect(self) -> None:
+        """Close the client's connections."""
+        ...
+
+
+@runtime_checkable
+class Catalog(SinkCatalog, Protocol):
+    """One service as the harness sees it: source and sink, and looks behind the scenes.
+
+    All methods raise the client library's errors.
+    """
+
+    def create(self, namespace: str, table: str, schema: TableSchema) -> None:
+        """Create an empty source table with the native types of `core.contracts` and the primary key."""
+        ...
+
+    def load(self, namespace: str, table: str, schema: TableSchema, batches: Iterable[pa.RecordBatch]) -> int:
+        """Append canonical batches in bulk, bounded memory; returns rows."""
+        ...
+
+    def change(self, namespace: str, table: str, schema: TableSchema, commits: Sequence[Commit]) -> None:
+        """Apply real DML, one transaction a commit where the service has transactions."""
+        ...
+
     def contents(self, namespace: str) -> Mapping[str, int]:
         """Whatever lies in the namespace, by name, with its rows (bytes where rows can't be counted)."""
         ...
@@ -84,14 +100,6 @@ class Catalog(Protocol):
 
     def row_versions(self, namespace: str, table: str, key: str) -> pa.Table | None:
         """(key, version) of each row, where `version` changes whenever the row is rewritten; None if not observable."""
-        ...
-
-    def close(self, namespace: str) -> None:
-        """Remove everything in the namespace and the namespace itself; nothing to do is fine."""
-        ...
-
-    def disconnect(self) -> None:
-        """Close the client's connections."""
         ...
 
 
@@ -109,6 +117,28 @@ class Transactions(Protocol):
 
     def truncate(self, namespace: str, table: str) -> None:
         """Empty the table by TRUNCATE."""
+        ...
+
+
+@runtime_checkable
+class Events(Protocol):
+    """What the catalog of a family whose tables are events can do beside `Catalog`."""
+
+    def events(self, namespace: str, table: str, columns: Sequence[str]) -> pa.Table:
+        """Every committed event of the table, in order within each partition; none if there is no such table.
+
+        Columns: `partition` and `offset`; `key`, the text of the event's key; `op` and `run_id` by the event's headers,
+        and by its body as `told_op` and `told_run_id`; the row's int64 `columns`, NULL for a tombstone.
+        """
+        ...
+
+
+@runtime_checkable
+class Witness(Protocol):
+    """What the catalog of a server can do beside `Catalog`, if the server puts its clients to the test."""
+
+    def witnessed(self, namespace: str) -> Mapping[str, int]:
+        """What was counted since the last time: `requests`, answers by status, requests that came `early`."""
         ...
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from .http_front import Server, body_of
 from .schema_registry_routes import answer
 from .schema_registry_schemas import RegistryError
 from .schema_registry_store import Registry
@@ -69,11 +70,10 @@ class Handler(BaseHTTPRequestHandler):
         """Say nothing: thousands of requests are normal."""
 
     def _body(self) -> bytes:
-        length = self.headers.get("Content-Length", "0")
-        if "Transfer-Encoding" in self.headers or not length.isdecimal() or int(length) > _LARGEST:
-            self.close_connection = True  # what follows is not read, so it can't be told from a next request
-            raise RegistryError(413 if length.isdecimal() else 400, f"a body needs a length of at most {_LARGEST}")
-        return self.rfile.read(int(length))
+        body = body_of(self, largest=_LARGEST)
+        if isinstance(body, int):
+            raise RegistryError(body, f"a body needs a length of at most {_LARGEST}")
+        return body
 
     def _authorise(self) -> None:
         given = self.headers.get("Authorization", "")
@@ -109,15 +109,9 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
-    allow_reuse_address = True
-
-
 def http_server(front: Front, port: int) -> ThreadingHTTPServer:
     """A server for `front` on 127.0.0.1, bound and not yet serving; port 0 takes a free one."""
-    return _Server(("127.0.0.1", port), type("BoundHandler", (Handler,), {"front": front}))
+    return Server(("127.0.0.1", port), type("BoundHandler", (Handler,), {"front": front}))
 
 
 def content_type(accept: str) -> str:

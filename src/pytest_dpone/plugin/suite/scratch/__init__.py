@@ -66,7 +66,9 @@ def open_scratch(service: str) -> Opener:
 TESTED = ("postgres", "mssql", "clickhouse", "kafka", "minio")
 """The services that hold tables: what `test_services.py` checks."""
 
-SUITES: Mapping[str, tuple[str, ...]] = MappingProxyType({"services": TESTED, "registry": ("schema_registry",)})
+SUITES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"services": TESTED, "registry": ("schema_registry",), "api": ("api",)}
+)
 """Module of service tests → services that it checks. What a service can't have by its nature is tested nowhere."""
 
 LACKS: Mapping[str, Mapping[str, str]] = MappingProxyType(

@@ -1,0 +1,174 @@
+"""The events that an engine has written: how many in each act, by which keys, in which order (DESIGN §4).
+
+What is expected comes from the dataset and the oracle; what is there, the harness has read from the topic.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..core.dataset import Dataset, partitions
+from ..core.model import ActName, Check, Strategy
+from ..core.oracle import expect
+from ..core.wire import RunFacts
+from ..services.catalog import Events
+from .act import Act
+from .poll import Poll
+from .stage import Stage
+
+_BEFORE: Mapping[ActName, ActName | None] = MappingProxyType(
+    {
+        ActName.LOAD: None,
+        ActName.CHANGE: ActName.LOAD,
+        ActName.REPEAT: ActName.CHANGE,
+        ActName.RECONCILE: ActName.REPEAT,
+    }
+)
+"""Acts whose number of events is known, and the act before each."""
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What the events up to a place have left."""
+
+    revisions: dict[int, int] = field(default_factory=dict)
+    partitions: dict[int, int] = field(default_factory=dict)
+    present: set[int] = field(default_factory=set)
+    wrong: Counter[str] = field(default_factory=Counter)
+    samples: dict[str, str] = field(default_factory=dict)
+
+    def blame(self, check: str, event: Mapping[str, object], why: str) -> None:
+        """Count an event that is wrong; the first one is told."""
+        self.wrong[check] += 1
+        self.samples.setdefault(check, f"partition {event['partition']}, offset {event['offset']}: {why}")
+
+
+def expected_events(dataset: Dataset, strategy: Strategy, act: ActName) -> tuple[int, int]:
+    """How many rows and how many tombstones `act` must have written.
+
+    Strategies that write anew write each row of what they write; the others only rows that are new or changed.
+    """
+    last = _BEFORE[act]
+    old = _revisions(dataset, strategy, last) if last is not None else {}
+    new = _revisions(dataset, strategy, act)
+    gone = len(old.keys() - new.keys())
+    if strategy is Strategy.FULL_REFRESH:
+        return len(new), gone
+    if strategy is Strategy.REPLACE and last is not None:
+        first, stop = map(pa.scalar, partitions.WINDOW)
+        days = (batch.column(dataset.schema.partition) for batch in dataset.after())
+        inside = (pc.and_(pc.greater_equal(each, first), pc.less(each, stop)) for each in days)
+        return sum(int(pc.sum(each).as_py() or 0) for each in inside), gone
+    return len(new.items() - old.items()), gone
+
+
+def judge(act: Act, stage: Stage) -> None:
+    """Check the events of `act`, if the sink keeps events: their number, keys, order, labels, and their `op`."""
+    if not stage.sink_folds or not isinstance(stage.sink, Events):
+        return
+    key = stage.dataset.schema.key[0]
+    found = stage.sink.events(stage.sink_space, stage.table, (key, "revision"))
+    fresh = [event for event in found.to_pylist() if event["offset"] >= stage.judged.get(event["partition"], 0)]
+    if act.name in _BEFORE:
+        rows, gone = expected_events(stage.dataset, stage.case.strategy, act.name)
+        tombstones = sum(event[key] is None for event in fresh)
+        told = f"{len(fresh) - tombstones} rows, {tombstones} tombstones"
+        act.check("events.count", expected=f"{rows} rows, {gone} tombstones", actual=told)
+    _judge_each(act, stage, found.to_pylist(), fresh=len(fresh))
+    ends = found.group_by("partition").aggregate([("offset", "max")]).to_pylist()
+    stage.judged.update((each["partition"], each["offset_max"] + 1) for each in ends)
+
+
+def watched(act: Act, stage: Stage, run: Callable[[], RunFacts]) -> RunFacts:
+    """Run an engine while a reader of what is committed polls: it must see the load before or this one, whole.
+
+    It looks at the number of rows and the sum of their revisions, which each insert, update and delete changes.
+    """
+    old = stage.fingerprint_of(stage.expect(ActName.LOAD), "revision")
+    new = stage.fingerprint_of(stage.expect(act.name), "revision")
+    with Poll(stage, stage.table, column="revision") as poll:
+        facts = run()
+    act.checks.append(seen_whole("events.committed", act, stage, poll, (old, new)))
+    return facts
+
+
+def seen_whole(name: str, act: Act, stage: Stage, poll: Poll, whole: tuple[object, ...]) -> Check:
+    """A check that a polling reader has seen nothing but one of `whole`, and that it has looked while it mattered."""
+    strange = [seen for seen in poll.seen if seen not in whole]
+    act.observed["polls"] = poll.count
+    if poll.error:
+        told = stage.scrub(poll.error)
+    elif strange:
+        told = "a reader saw " + ", ".join(map(str, strange[:3]))
+    else:
+        told = "" if poll.meanwhile else "the reader did not get a look in while the engine ran: take more rows"
+    return Check(name=name, passed=not told, expected=0, actual=len(strange), detail=told)
+
+
+def _revisions(dataset: Dataset, strategy: Strategy, act: ActName) -> dict[int, int]:
+    """Key → revision of the rows that the sink must hold after `act`."""
+    found: dict[int, int] = {}
+    for batch in expect(dataset, strategy, act, folded=True).batches():
+        pairs = zip(batch.column(dataset.schema.key[0]).to_pylist(), batch.column("revision").to_pylist(), strict=True)
+        found.update(pairs)
+    return found
+
+
+def _judge_each(act: Act, stage: Stage, events: list[dict[str, object]], *, fresh: int) -> None:
+    """Walk through all events; those of earlier acts were judged, and are needed to know what was there."""
+    seen = _Seen()
+    for event in events:
+        number = _key_of(event, stage)
+        if number is None:
+            seen.blame("keyed", event, f"the key {event['key']!r} is not that of the row")
+            continue
+        _order(seen, event, number)
+        _labels(seen, event, number, stage)
+    for check in ("keyed", "order", "labels"):
+        act.check(f"events.{check}", expected=0, actual=seen.wrong[check], detail=seen.samples.get(check, ""))
+    act.observed["events"] = fresh
+
+
+def _key_of(event: Mapping[str, object], stage: Stage) -> int | None:
+    """The key of the row that an event is about, if its own key says the same in the declared form; else None."""
+    name = stage.dataset.schema.key[0]
+    try:
+        number = json.loads(str(event["key"]))[name]
+    except (ValueError, TypeError, KeyError, IndexError):
+        return None
+    same = event["key"] == json.dumps({name: number}, separators=(",", ":"))
+    return number if same and isinstance(number, int) and event[name] in (None, number) else None
+
+
+def _order(seen: _Seen, event: Mapping[str, object], number: int) -> None:
+    partition, revision = event["partition"], event["revision"]
+    assert isinstance(partition, int)
+    if seen.partitions.setdefault(number, partition) != partition:
+        seen.blame("order", event, f"the key {number} is in the partition {seen.partitions[number]}, too")
+    if not isinstance(revision, int):
+        return
+    if revision < seen.revisions.get(number, 0):
+        seen.blame("order", event, f"revision {revision} of the key {number} after {seen.revisions[number]}")
+    seen.revisions[number] = revision
+
+
+def _labels(seen: _Seen, event: Mapping[str, object], number: int, stage: Stage) -> None:
+    """`op` says what the event does to its key; headers and body say the same."""
+    if event["revision"] is None:
+        op = "delete"
+        seen.present.discard(number)
+    else:
+        op = "update" if number in seen.present else "insert"
+        seen.present.add(number)
+    wanted = (op, stage.settings.run_id)
+    if (event["op"], event["run_id"]) != wanted:
+        seen.blame("labels", event, f"headers say {event['op']!r} of {event['run_id']!r}, not {wanted}")
+    elif op != "delete" and (event["told_op"], event["told_run_id"]) != wanted:
+        seen.blame("labels", event, f"the body says {event['told_op']!r} of {event['told_run_id']!r}, not {wanted}")
