@@ -13,7 +13,6 @@ import pytest
 
 from pytest_dpone.core.matrix import build_matrix
 from pytest_dpone.core.registry import default_registry
-from pytest_dpone.engines.mock import MockEngine
 from pytest_dpone.services import lease
 
 from .conftest import LIGHT

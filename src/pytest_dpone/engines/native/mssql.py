@@ -171,8 +171,9 @@ def described(connection: Any, table: str) -> list[tuple[str, str, bool]]:
     """(name, type, nullable) of each column of the quoted `table`, in order; none if there is no such table."""
     rows = fetch(
         connection,
-        "SELECT CAST(c.name AS nvarchar(128)), t.name, c.max_length, c.precision, c.scale, c.is_nullable"
-        " FROM sys.columns AS c JOIN sys.types AS t ON t.user_type_id = c.system_type_id"
+        # of alias types the type that they stand for; types of .NET, such as geography, have none and keep their name
+        "SELECT CAST(c.name AS nvarchar(128)), COALESCE(t.name, TYPE_NAME(c.user_type_id)), c.max_length, c.precision,"
+        " c.scale, c.is_nullable FROM sys.columns AS c LEFT JOIN sys.types AS t ON t.user_type_id = c.system_type_id"
         f" WHERE c.object_id = OBJECT_ID({literal(table)}) ORDER BY c.column_id",
     )
     return [(name, spelled(native, *sizes), bool(nullable)) for name, native, *sizes, nullable in rows]

@@ -122,8 +122,8 @@ class MssqlCatalog:
     def columns(self, namespace: str, table: str) -> Mapping[str, str]:
         """Column name → type as the contracts spell it, in order; empty if there is no such table or view."""
         rows = self._rows(
-            "SELECT CAST(c.name AS nvarchar(128)), t.name, c.max_length, c.precision, c.scale FROM sys.columns AS c"
-            " JOIN sys.types AS t ON t.user_type_id = c.system_type_id"
+            "SELECT CAST(c.name AS nvarchar(128)), COALESCE(t.name, TYPE_NAME(c.user_type_id)), c.max_length,"
+            " c.precision, c.scale FROM sys.columns AS c LEFT JOIN sys.types AS t ON t.user_type_id = c.system_type_id"
             f" WHERE c.object_id = OBJECT_ID({literal(quoted(namespace, table))}) ORDER BY c.column_id"
         )
         return {name: spelled(native, *sizes) for name, native, *sizes in rows}
