@@ -201,7 +201,7 @@ def test_a_column_more_is_followed(bench: Bench, sink: str) -> None:
     bench.sql("postgres", """UPDATE "{ns}".src SET more = 'x' WHERE id = 4""")
     run(job_to(bench, sink))
     assert held(bench, sink) == CHANGED
-    table = "`{ns}`.dst" if sink == "clickhouse" else '"{ns}".dst'
+    table = "`{ns}`.dst FINAL" if sink == "clickhouse" else '"{ns}".dst'
     found = bench.sql(sink, f"SELECT id, more FROM {table} ORDER BY id")
     assert [tuple(row) for row in found] == [(1, None), (4, "x"), (20, None)]
 

@@ -69,6 +69,7 @@ def stage_of(topic: Topic, strategy: Strategy) -> Any:
         sink=topic,
         sink_folds=True,
         sink_space="s",
+        table="t",
         dataset=DATASET,
         case=Case("postgres", "kafka", strategy),
         settings=SimpleNamespace(run_id="r"),

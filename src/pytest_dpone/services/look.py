@@ -37,6 +37,7 @@ _LOOKS: Mapping[str, Look] = MappingProxyType(
         ),
         "clickhouse": Look(_CURL + "'http://{host}:{port}/?query=SHOW+TABLES+FROM+{space}'", _NETRC),
         "schema_registry": Look(_CURL + "http://{host}:{port}/subjects", _NETRC),
+        "api": Look(_CURL + "http://{host}:{port}/admin/{space}", _NETRC),
         "minio": Look(
             _AWS + "s3 ls s3://{bucket}/ --recursive",
             "[default]\naws_access_key_id = {user}\naws_secret_access_key = {password}\n",
