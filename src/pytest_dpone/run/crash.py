@@ -33,6 +33,8 @@ RANDOM = "random"
 
 ROUTES = (
     ("postgres", "postgres"),
+    ("postgres", "mssql"),
+    ("mssql", "postgres"),
     ("postgres", "clickhouse"),
     ("clickhouse", "postgres"),
     ("kafka", "postgres"),
