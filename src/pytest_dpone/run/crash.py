@@ -16,7 +16,7 @@ from ..services.catalog.protocol import LOCKED, Fingerprint
 from . import states
 from .act import Act
 from .killing import Doomed, Stop, doomed
-from .mishaps import KEPT, Cut, change, cut, judged, observe, refused, seed, why_not_cut
+from .mishaps import KEPT, Cut, change, cut, judged, observe, refused, released, seed, why_not_cut
 from .settings import RunSettings
 from .stage import Stage
 
@@ -95,7 +95,8 @@ def crash(act: Act, stage: Stage, engine: Engine) -> None:
     for number, trial in enumerate(planned):
         for again in range(_TRIES if trial.point == RANDOM else 1):
             table = small(stage, f"crash_{number}_{again}", number=number)
-            late = not _Attempt(act, table, engine, trial, haste=2**again).play()
+            with released(table):
+                late = not _Attempt(act, table, engine, trial, haste=2**again).play()
             if not late or not _green(act):
                 break
         if not _green(act):
@@ -103,9 +104,11 @@ def crash(act: Act, stage: Stage, engine: Engine) -> None:
     _cut(act, stage, engine, mode, number=number + 1)
     if _green(act):
         wide = stage.settings.model_copy(update={"rows": ROWS, "batch_rows": BATCH, "dataset": "standard"})
-        refused(act, stage.beside("crash_refused", wide), engine)
+        with released(table := stage.beside("crash_refused", wide)):
+            refused(act, table, engine)
     if _green(act) and stage.case.strategy in KEPT:
-        _states(act, small(stage, "crash_state", number=number + 1), engine, together=stage.support.keeps_apart)
+        with released(table := small(stage, "crash_state", number=number + 1)):
+            _states(act, table, engine, together=stage.support.keeps_apart)
 
 
 def _green(act: Act) -> bool:
@@ -120,7 +123,8 @@ def _cut(act: Act, stage: Stage, engine: Engine, mode: Mode, *, number: int) -> 
     act.planned["cuts"] = len(planned)
     for place, when in enumerate(planned):
         measured, table = (small(stage, f"crash_{word}_{place}", number=number) for word in ("measured", "cut"))
-        cut(act, measured, table, engine, when=when)
+        with released(measured, table):
+            cut(act, measured, table, engine, when=when)
         if not _green(act):
             return
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
@@ -14,6 +16,7 @@ from ..core.dataset.columns import ROLES
 from ..core.model import ActName, Strategy
 from ..core.wire import Engine, Job
 from ..errors import described
+from ..services.catalog.protocol import Slotted
 from .act import Act
 from .acts import WATERMARKED, judge
 from .proxy import Proxy
@@ -62,6 +65,17 @@ def why_not_cut(stage: Stage) -> str:
     if parts.scheme in ("clickhouses", "s3s") or any(name in parse_qs(parts.query) for name in _ENCRYPTED):
         return "the connection is encrypted, and its certificate is not for 127.0.0.1"
     return ""
+
+
+@contextmanager
+def released(*stages: Stage) -> Iterator[None]:
+    """A server has room for a few replication slots: those of a table go as soon as the table has served."""
+    try:
+        yield
+    finally:
+        for stage in stages:
+            if stage.case.strategy is Strategy.CDC and isinstance(stage.source, Slotted):
+                stage.source.release(stage.source_space, stage.table)
 
 
 def cut(act: Act, measured: Stage, stage: Stage, engine: Engine, *, when: Cut) -> None:
