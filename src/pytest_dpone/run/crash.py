@@ -173,7 +173,7 @@ class _Attempt:
         """
         with doomed(engine=self.stage.settings.engine) as run:  # it starts while the table is prepared
             seconds = self._prepare()
-            hit = self._late(run, seconds) if self.trial.point == RANDOM else self._reached(run)
+            hit = self._at_random(run, seconds) if self.trial.point == RANDOM else self._reached(run)
         if hit and _green(self.act):
             observe(self.act, f"{KILLS}{self.trial.point}", 1)
             self._rerun()
@@ -205,13 +205,24 @@ class _Attempt:
         table = tuple(stage.sink.fingerprint(stage.sink_space, stage.table, column) for column in columns)
         return _Seen(contents, table)
 
-    def _late(self, run: Doomed, seconds: float) -> bool:
-        """Kill it at a random moment after its begin; False if it was done before."""
-        run.begin(self.stage.job(self.trial.act))
-        run.until("begun")
+    def _at_random(self, run: Doomed, seconds: float) -> bool:
+        """Kill it at a random moment after its begin; False if it was done before. The last try does not wait."""
+        run.begin(self.stage.job(self.trial.act), ("begun", 1))
+        if not run.until("begun"):
+            return self._missed(run, POINTS["begun"])
+        run.go_on()
         drawn = random.Random(f"{self.stage.settings.seed} {self.stage.table}").random()
-        time.sleep(drawn * seconds / self.haste)
-        return run.kill()
+        if self.haste < 2 ** (_TRIES - 1):
+            time.sleep(drawn * seconds / self.haste)
+        killed = run.kill()
+        return self._missed(run, "a random moment") if "error" in (run.ended or {}) else killed
+
+    def _missed(self, run: Doomed, point: str) -> bool:
+        """A run that failed by itself can't be killed."""
+        ended = str((run.ended or {}).get("error", ""))[:200]
+        told = self.stage.scrub(f"it never came to {point} {ended}".strip())
+        self._check("hit", expected="killed", actual="it ended", detail=told)
+        return False
 
     def _reached(self, run: Doomed) -> bool:
         """Kill it at its point, and prove that it stands there; False if it never came there."""
@@ -226,10 +237,7 @@ class _Attempt:
                 before = self._look()
                 run.go_on()
         if not run.until(point, self._count):
-            ended = str((run.ended or {}).get("error", ""))[:200]
-            told = self.stage.scrub(f"it never came to {POINTS[point]} {ended}".strip())
-            self._check("hit", expected="killed", actual="it ended", detail=told)
-            return False
+            return self._missed(run, POINTS[point])
         self._prove(before)
         killed = run.kill()
         self._check("hit", expected="killed", actual="killed" if killed else "it ended", detail="")
