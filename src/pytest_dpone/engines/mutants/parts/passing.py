@@ -82,7 +82,10 @@ class PassingSink:
 
 
 def execute(job: Job, statement: str, *, end: Endpoint | None = None) -> list[Any]:
-    """Run a statement in Postgres, by default at the sink; `{table}` and `{key}` are those of the job, `{name}` is the table in a text."""
+    """Run a statement in Postgres, by default at the sink.
+
+    `{table}` and `{key}` are those of the job; `{name}` is the table as a text.
+    """
     end = end or job.sink
     psycopg: Any = require("psycopg", extra="postgres")
     sql: Any = require("psycopg.sql", extra="postgres")
