@@ -55,7 +55,7 @@ EVENTS = (
     Mutant(
         "wrong_event_key",
         "numbers in keys become text",
-        cases.KAFKA_FULL,
+        cases.KAFKA_APPEND,
         ("events.keyed",),
         partial(events.sending, events.text_keys),
     ),
