@@ -36,7 +36,7 @@ class World:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.catalog = memory.MemoryCatalog(tables={})
         self.engine = memory.MemoryEngine(self.catalog.tables, self.catalog.versions)
-        for module in (stage, poll):
+        for module in (stage,):
             monkeypatch.setattr(module, "open_catalog", lambda info, *, bucket: self.catalog)
 
     def certify(self, strategy: Strategy, settings: RunSettings = SETTINGS, on_act=None) -> CaseRecord:  # type: ignore[no-untyped-def]

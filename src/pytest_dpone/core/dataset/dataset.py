@@ -64,7 +64,7 @@ class Dataset:
     def __init__(self, spec: DatasetSpec, *, source: str, sink: str, contracts: Contracts) -> None:
         self.spec, self.source, self.sink, self.contracts = spec, source, sink, contracts
         columns = NARROW if spec.kind == "narrow" else STANDARD
-        self.schema = schema_for(columns, source=source, contracts=contracts)
+        self.schema = schema_for(columns, source=source, sink=sink, contracts=contracts)
         self._nulls = {c.name: c.nulls for c in columns}
         self._made: dict[tuple[tuple[int, ...], bytes], pa.RecordBatch] = {}
 
