@@ -44,8 +44,8 @@ MUTANTS_PAGE = """\
 A mutant is the reference engine, broken in one way. `pytest --dpone-selfcheck` plays the case of each, and is red if
 one of them passes, or is found by none of the checks that are there for it. The sound engine must pass the same cases.
 
-No check is there in vain: with any one of them always green, at least one mutant passes. A test does this with each
-check in turn, but for those of which the second table says why no mutant can depend on them.
+A test makes each check always green in turn, and at least one mutant must pass then. It leaves out the checks of which
+the second table says why no mutant can depend on them alone; other tests show each of these red.
 
 This page is generated from `pytest_dpone.engines.mutants` and `pytest_dpone.core.checks`.
 """
