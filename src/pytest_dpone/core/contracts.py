@@ -210,6 +210,7 @@ class Contracts:
     """A table of contracts with look-ups. `default_contracts()` is the shipped one."""
 
     rows: tuple[Contract, ...]
+    case_blind: frozenset[str] = CASE_BLIND
 
     def find(self, family: str, kind: str, feature: str = "") -> Contract | None:
         """The contract of `family` for `kind`; with a feature the feature's own row, else the kind's."""

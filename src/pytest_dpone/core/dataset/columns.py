@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..contracts import CASE_BLIND, Contracts
+from ..contracts import Contracts
 from ..kinds import Field, TableSchema
 
 
@@ -88,7 +88,7 @@ def schema_for(columns: tuple[Column, ...], *, source: str, sink: str, contracts
 
     Of names that differ by case alone only the first is there, if one of both ends does not tell them apart.
     """
-    blind = not CASE_BLIND.isdisjoint((source, sink))
+    blind = not contracts.case_blind.isdisjoint((source, sink))
     taken: set[str] = set()
     fields = list(ROLES)
     for column in columns:
