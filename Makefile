@@ -24,7 +24,7 @@ real: $(VENV)/.dev   ## Run the tests that need services
 	$(BIN)/pytest -n $(WORKERS) -m real
 
 selfcheck: $(VENV)/.run ## Break the reference engine in many ways; each break must be seen
-	$(BIN)/pytest --dpone-selfcheck --dpone-rows=200 -n $(WORKERS)
+	$(BIN)/pytest --dpone-selfcheck -n $(WORKERS)
 
 cover: $(VENV)/.dev  ## Every branch of core/ is tested
 	$(BIN)/coverage run --branch --source=src/pytest_dpone/core -m pytest -q -p no:cacheprovider tests/core tests/run tests/cli tests/evidence -m "not apart"

@@ -18,8 +18,8 @@ from ...native.kafka_sink import PARTITIONS, Event, KafkaSink, _digest
 from .passing import PassingSink
 
 Events: TypeAlias = Iterator[Event]
-_PAUSE = 2.0
-"""Seconds in which a reader who polls must get a look in, also on a machine that is busy."""
+_PAUSE = 0.5
+"""Seconds in which a reader who polls must get a look in."""
 
 
 def sending(change: Callable[[KafkaSink, Events], Events]) -> NativeEngine:
