@@ -68,6 +68,12 @@ CHECKS: Mapping[str, Meaning] = MappingProxyType(
         "evolve.*": Meaning("A changed source is refused where the engine says so, and the sink stays as it was."),
         "crash.*.hit": Meaning("The engine was killed at the point where it was to be."),
         "crash.*.proof": Meaning("The services show that the killed run stood where it said."),
+        "crash.cut.told": Meaning("A load whose connection was cut is told as an error, or is whole."),
+        "crash.refused.told": Meaning(
+            "A load with a value that the sink refuses raises the declared error.",
+            "a load that is taken silently has left its rows, too (crash.refused.hidden)",
+        ),
+        "crash.refused.hidden": Meaning("A load that was refused leaves nothing that a reader sees."),
         "crash.*.again": Meaning("The second run after a kill leaves the right rows."),
         "crash.*.rows": Meaning("The first run after a kill leaves the right rows."),
     }
