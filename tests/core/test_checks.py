@@ -13,7 +13,7 @@ from pytest_dpone.core.checks import CHECKS, check_of
 from pytest_dpone.engines.mutants import MUTANTS
 
 RUN = Path(pytest_dpone.run.__file__).parent
-MAKERS = {"check": "", "check_rows": "", "seen_whole": "", "_check": "crash.x.", "_judge": "crash.x."}
+MAKERS = {"check": "", "check_rows": "", "seen_whole": "", "_check": "crash.x.", "_named": "crash.x."}
 """Functions whose first argument names a check → what they put before the name."""
 
 
@@ -60,7 +60,7 @@ def names_in(function: ast.FunctionDef) -> Iterator[str]:
     }
     for call in (node for node in nodes if isinstance(node, ast.Call)):
         called = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-        named = [k.value for k in call.keywords if k.arg == "name"] if called == "Check" else []
+        named = [k.value for k in call.keywords if k.arg == "name"] if called in ("Check", "judged") else []
         named += call.args[:1] if called in MAKERS else []
         yield from (f"{MAKERS.get(called, '')}{text}" for node in named if (text := spelled(node, known)) is not None)
 
