@@ -75,6 +75,12 @@ CHECKS: Mapping[str, Meaning] = MappingProxyType(
         "crash.refused.hidden": Meaning("Of a load with a value that the sink must refuse nothing is to be seen."),
         "crash.*.hit": Meaning("The engine was killed at the point where it was to be."),
         "crash.*.proof": Meaning("The services show that the killed run stood where it said."),
+        "crash.cut.told": Meaning("A load whose connection was cut is told as an error, or is whole."),
+        "crash.refused.told": Meaning(
+            "A load with a value that the sink refuses raises the declared error.",
+            "a load that is taken silently has left its rows, too (crash.refused.hidden)",
+        ),
+        "crash.refused.hidden": Meaning("A load that was refused leaves nothing that a reader sees."),
         "crash.*.again": Meaning("The second run after a kill leaves the right rows."),
         "crash.*.rows": Meaning("The first run after a kill leaves the right rows."),
     }
