@@ -6,16 +6,22 @@ from dataclasses import dataclass
 
 from ..contracts import Contracts
 from ..kinds import Field, TableSchema
+from ..own import OWN
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A payload column: `nulls` is the share of NULLs in per mille; see `Field` for `steady`."""
+    """A payload column: `nulls` is the share of NULLs in per mille; see `Field` for `steady`.
+
+    With `native` it is a column of the family `source` only, which declares it by that type.
+    """
 
     name: str
     kind: str
     nulls: int
     steady: bool = False
+    source: str = ""
+    native: str = ""
 
 
 ROLES = (
@@ -65,12 +71,29 @@ _KINDS = (
     ("tags", "array<text>"),
 )
 
+_OTHER_TYPES = (
+    Column("varchar", "text", 250, source="postgres", native="character varying(10000)"),
+    Column("plain json", "json", 250, source="postgres", native="json"),
+    Column("LowCardinality", "text", 0, source="clickhouse", native="LowCardinality(String)"),
+    Column("LowCardinality(Nullable)", "text", 250, source="clickhouse", native="LowCardinality(Nullable(String))"),
+    Column("instant in a zone", "timestamptz", 250, source="clickhouse", native="DateTime64(6, 'Europe/Berlin')"),
+)
+"""Common kinds in another type of a family."""
+
+_OWN = (
+    *(Column(f"own {own.name}", own.kind, 250 if own.nullable else 0) for own in OWN.values()),
+    *(Column(f"own {own.name} 2", own.kind, 900 if own.nullable else 0) for own in tuple(OWN.values())[::2]),
+)
+
 STANDARD = (
     *(Column(f"{name}_{nulls}", kind, nulls * 10) for name, kind in _KINDS for nulls in (25, 90)),
     *_NAMES,
     *_STEADY,
+    *_OTHER_TYPES,
+    *_OWN,
 )
-"""Every kind twice, with 25 % and 90 % NULLs, the names that break careless SQL, and what no update touches."""
+"""Every kind twice, with 25 % and 90 % NULLs, the names that break careless SQL, what no update touches, and what
+the source has types of its own for."""
 
 NARROW = (
     Column("medium", "int32", 0),
@@ -87,10 +110,10 @@ def schema_for(columns: tuple[Column, ...], *, source: str, contracts: Contracts
     """The columns that `source` has a native type for, behind the roles. NULL arrays only where the source has them."""
     fields = list(ROLES)
     for column in columns:
-        if not contracts.is_source_kind(source, column.kind):
+        if column.source not in ("", source) or not contracts.is_source_kind(source, column.kind):
             continue
         nullable = column.nulls > 0
         if column.kind.startswith("array"):
             nullable = nullable and contracts.holds(source, column.kind, "null_array")
-        fields.append(Field(column.name, column.kind, nullable=nullable, steady=column.steady))
+        fields.append(Field(column.name, column.kind, nullable=nullable, steady=column.steady, native=column.native))
     return TableSchema(tuple(fields))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..kinds import arrow_type, decimal_of
+from ..own import OWN
 
 _GOLDEN, _MIX1, _MIX2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 _MASK = (1 << 64) - 1
@@ -81,6 +83,8 @@ def edges_of(kind: str) -> tuple[Edge, ...]:
     """The edge values of `kind`, the same in the same order always."""
     if decimal := decimal_of(kind):
         return _decimal_edges(*decimal)
+    if own := OWN.get(kind):
+        return _edges(*own.edges)
     return _EDGES[kind]
 
 
@@ -88,7 +92,24 @@ def plain_values(kind: str, bits: pa.Array) -> pa.Array:
     """One ordinary value of `kind` per element of `bits` (uint64), in the kind's canonical Arrow type, no NULL."""
     if decimal := decimal_of(kind):
         return _plain_decimal(bits, *decimal)
+    if own := OWN.get(kind):
+        return _drawn_text(bits, own.plain)
     return _PLAIN[kind](bits)
+
+
+def _drawn_text(bits: pa.Array, pattern: str) -> pa.Array:
+    """`pattern` per element, with a number for each `<low-high>`."""
+    parts: list[object] = []
+    for place, part in enumerate(re.split(r"<(\d+-\d+)>", pattern)):
+        if place % 2 == 0:
+            parts.append(part)
+            continue
+        low, high = map(int, part.split("-"))
+        bits = mix(bits, place)
+        parts.append(pc.cast(pc.add(remainder(bits, high - low + 1), u64(low)), pa.string()))
+    if len(parts) == 1:
+        return pa.repeat(pa.scalar(pattern), len(bits))
+    return pc.binary_join_element_wise(*parts, "")
 
 
 def _plain_decimal(bits: pa.Array, precision: int, scale: int) -> pa.Array:

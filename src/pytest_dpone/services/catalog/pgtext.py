@@ -12,6 +12,7 @@ import pyarrow.csv
 import pyarrow.json
 
 from ...core.kinds import Field, arrow_type, decimal_of
+from ...core.own import is_own
 from .convert import UnreadableColumnError, hex_bytes, hex_text, to_kind
 
 # What makes the text of a value independent of the server's, the database's and the role's settings.
@@ -21,6 +22,7 @@ SESSION = (
     "SET TimeZone TO 'UTC'",
     "SET DateStyle TO 'ISO, YMD'",
     "SET IntervalStyle TO 'postgres'",
+    "SET lc_monetary TO 'C'",
     "SET extra_float_digits TO 1",
     "SET bytea_output TO 'hex'",
     "SET search_path TO ''",
@@ -80,6 +82,9 @@ def reading(field: Field, native: str) -> Reading:
     """How a column of the type `native` is read as `field`; raises `UnreadableColumnError` if it can't be, exactly."""
     base = re.sub(r"\([^)]*\)", "", native)
     target = arrow_type(field.kind)
+    if is_own(field.kind):
+        # without a cast: COPY prints by the type's output function, and `::text` cuts or adds to some types
+        return Reading(field, "{0}", target)
     if field.kind == "binary" and base == "bytea":
         return Reading(field, "encode({0}, 'hex')", pa.string(), hex_bytes)
     if field.kind.startswith("array<") and base in _ARRAYS[field.kind]:
