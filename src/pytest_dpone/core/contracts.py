@@ -115,7 +115,7 @@ def _minio() -> Iterator[Contract]:
     yield Contract("minio", "uint64", native=("uint64",))
     yield Contract("minio", "float32", native=("float", "double"))
     yield Contract("minio", "float64", native=("double",))
-    yield Contract("minio", "decimal", native=("decimal128({p}, {s})",))
+    yield Contract("minio", "decimal", native=("decimal128({p}, {s})", "decimal256({p}, {s})"))
     yield Contract("minio", "text", native=text)
     yield Contract("minio", "binary", native=("binary", "large_binary"))
     yield Contract("minio", "date", native=("date32[day]",))
@@ -139,6 +139,15 @@ def _kafka() -> Iterator[Contract]:
     yield Contract("kafka", "decimal", native=("decimal({p},{s})",))
     yield Contract("kafka", "text", native=("string",))
     yield Contract("kafka", "binary", native=("bytes",))
+    for kind in ("text", "binary"):
+        yield Contract(
+            "kafka",
+            kind,
+            "rejected",
+            feature="one_megabyte",
+            error=r"(?i)too.?large",
+            note="a message has 1 MB at most",
+        )
     yield Contract("kafka", "date", native=("date",))
     yield Contract("kafka", "time", native=("time-micros",))
     yield Contract("kafka", "timestamp", native=("local-timestamp-micros",))
@@ -178,7 +187,9 @@ _TEXTS = {
 def _own() -> Iterator[Contract]:
     """The types of each family's own, and what all others make of them: text."""
     for own in OWN.values():
-        yield Contract(own.family, own.kind, native=(own.native, *_TEXTS[own.family]), note="as the server's text of it")
+        yield Contract(
+            own.family, own.kind, native=(own.native, *_TEXTS[own.family]), note="as the server's text of it"
+        )
     for family, native in _TEXTS.items():
         yield Contract(family, OTHER, "widened", native, source=False, note="other families' own types, as their text")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from ..errors import UsageError
-from .own import OWN
+from .own import OTHER, OWN
 
 _ARROW: dict[str, pa.DataType] = {
     "bool": pa.bool_(),
@@ -46,8 +46,8 @@ def arrow_type(kind: str) -> pa.DataType:
     Of a family's own type (`core.own`) it is the text that the server prints.
     """
     if decimal := decimal_of(kind):
-        return pa.decimal128(*decimal)
-    if kind in OWN:
+        return pa.decimal128(*decimal) if decimal[0] <= 38 else pa.decimal256(*decimal)
+    if kind in OWN or kind == OTHER:
         return pa.string()
     try:
         return _ARROW[kind]
@@ -61,7 +61,7 @@ def kind_of(found: pa.DataType) -> str | None:
         return "uuid"
     if isinstance(found, pa.JsonType):
         return "json"
-    if isinstance(found, pa.Decimal128Type):
+    if isinstance(found, pa.Decimal128Type | pa.Decimal256Type):
         return f"decimal({found.precision},{found.scale})"
     return next((kind for kind, canonical in _ARROW.items() if canonical == found), None)
 

@@ -1,7 +1,8 @@
 """Types of a family's own: what a column of such a type is called, and the texts that its server prints of its values.
 
 The texts are those of pinned settings: of Postgres by a type's output function with DateStyle ISO, IntervalStyle
-postgres, TimeZone UTC, lc_monetary C and extra_float_digits 1; of ClickHouse by toString.
+postgres, TimeZone UTC, lc_monetary C and extra_float_digits 1; of ClickHouse by toString. A nested column of Parquet
+has no server: it is JSON, without white space, a map as an object.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+
+import pyarrow as pa
 
 OTHER = "*:*"
 """Stands in a contract for the kinds of the types of all other families' own."""
@@ -55,7 +58,16 @@ _POSTGRES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
         "numeric",
         "numeric",
         "<1-999>.<10-99>0",
-        ("NaN", "Infinity", "-Infinity", "0", "0.000", "-0.50", "1" + "0" * 100, f"-{'123456789' * 9}.{'987654321' * 9}"),
+        (
+            "NaN",
+            "Infinity",
+            "-Infinity",
+            "0",
+            "0.000",
+            "-0.50",
+            "1" + "0" * 100,
+            f"-{'123456789' * 9}.{'987654321' * 9}",
+        ),
     ),
     (
         "money",
@@ -136,7 +148,12 @@ _POSTGRES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
         "2024-01-<10-28> 10:11:<10-59>.<101-109>",
         ("infinity", "-infinity", "4714-11-24 00:00:00 BC", "294276-12-31 23:59:59.999"),
     ),
-    ("timestamptz 0", _TSTZ.format(0), "2024-01-<10-28> 10:11:<10-59>+00", ("infinity", "-infinity", "0001-01-01 00:00:00+00 BC")),
+    (
+        "timestamptz 0",
+        _TSTZ.format(0),
+        "2024-01-<10-28> 10:11:<10-59>+00",
+        ("infinity", "-infinity", "0001-01-01 00:00:00+00 BC"),
+    ),
     ("time 3", "time(3) without time zone", "<10-23>:11:<10-59>.<101-109>", ("00:00:00", "24:00:00")),
     ("xid8", "xid8", "<1-999999>", ("0", "18446744073709551615")),
     ("pg_snapshot", "pg_snapshot", "10:<20-29>:10,14,15", ("1:1:",)),
@@ -185,6 +202,30 @@ _CLICKHOUSE: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("Polygon", "Polygon", "[[(0,0),(1,<1-9>),(2,0)]]", ("[]", "[[]]")),
     ("MultiPolygon", "MultiPolygon", "[[[(0,0),(1,<1-9>),(2,0)]]]", ("[]", "[[[]]]")),
 )
+_PARQUET: tuple[tuple[str, pa.DataType, str, tuple[str, ...]], ...] = (
+    (
+        "struct",
+        pa.struct([("a", pa.int64()), ("b", pa.struct([("c", pa.string())])), ("d", pa.list_(pa.int32()))]),
+        '{"a":<1-99>,"b":{"c":"x"},"d":[1,null]}',
+        ('{"a":null,"b":null,"d":[]}', '{"a":-9223372036854775808,"b":{"c":"\\" \\\\ ü"},"d":null}'),
+    ),
+    ("map", pa.map_(pa.string(), pa.int64()), '{"a":<1-99>,"b":null}', ("{}", '{"":0,"A":1,"a":2}')),
+    ("list of structs", pa.list_(pa.struct([("a", pa.int32())])), '[{"a":<1-99>},{"a":null}]', ("[]", "[null]")),
+    ("list of lists", pa.list_(pa.list_(pa.int64())), "[[<1-99>],[2,null]]", ("[]", "[[]]", "[null]")),
+    ("list of bool", pa.list_(pa.bool_()), "[true,false]", ("[]", "[null]")),
+)
+_PARQUET_WIDER = (
+    pa.large_string(),
+    pa.large_binary(),
+    pa.dictionary(pa.int32(), pa.string()),
+    pa.time64("ns"),
+    pa.timestamp("us", tz="Europe/Berlin"),
+)
+PARQUET_TYPES: Mapping[str, pa.DataType] = MappingProxyType(
+    {str(found): found for found in (*(row[1] for row in _PARQUET), *_PARQUET_WIDER)}
+)
+"""The types of Parquet columns that are not the canonical ones of a kind, by their names."""
+
 _NEVER_NULL = ("Array(", "Map(", "Tuple(", "Nested(", "LowCardinality(", "Point", "Ring", "Polygon", "MultiPolygon")
 
 
@@ -193,6 +234,8 @@ def _all() -> Iterator[OwnType]:
         yield OwnType("postgres", name, native, plain, edges)
     for name, native, plain, edges in _CLICKHOUSE:
         yield OwnType("clickhouse", name, native, plain, edges, nullable=not native.startswith(_NEVER_NULL))
+    for name, found, plain, edges in _PARQUET:
+        yield OwnType("minio", name, str(found), plain, edges)
 
 
 OWN: Mapping[str, OwnType] = MappingProxyType({own.kind: own for own in _all()})

@@ -13,7 +13,8 @@ from ..own import OWN
 class Column:
     """A payload column: `nulls` is the share of NULLs in per mille; see `Field` for `steady`.
 
-    With `native` it is a column of the family `source` only, which declares it by that type.
+    With `source` it is a column of that family only, which declares it by the type `native`, if there is one. A `large`
+    column is NULL but in the first row, where it has a megabyte, if both ends hold that.
     """
 
     name: str
@@ -22,6 +23,7 @@ class Column:
     steady: bool = False
     source: str = ""
     native: str = ""
+    large: bool = False
 
 
 ROLES = (
@@ -47,7 +49,12 @@ _NAMES = (
     Column(LONGEST_NAME, "text", 900),
 )
 
-_STEADY = (Column("steady", "text", 250, steady=True), Column("steady_blob", "binary", 500, steady=True))
+_STEADY = (
+    Column("steady", "text", 250, steady=True),
+    Column("steady_blob", "binary", 500, steady=True),
+    Column("one_megabyte", "text", 1000, steady=True, large=True),
+    Column("one_megabyte_blob", "binary", 1000, steady=True, large=True),
+)
 
 _KINDS = (
     ("flag", "bool"),
@@ -77,6 +84,13 @@ _OTHER_TYPES = (
     Column("LowCardinality", "text", 0, source="clickhouse", native="LowCardinality(String)"),
     Column("LowCardinality(Nullable)", "text", 250, source="clickhouse", native="LowCardinality(Nullable(String))"),
     Column("instant in a zone", "timestamptz", 250, source="clickhouse", native="DateTime64(6, 'Europe/Berlin')"),
+    Column("Decimal256", "decimal(76,20)", 250, source="clickhouse"),
+    Column("decimal256", "decimal(76,20)", 250, source="minio"),
+    Column("large_string", "text", 250, source="minio", native="large_string"),
+    Column("large_binary", "binary", 250, source="minio", native="large_binary"),
+    Column("dictionary", "text", 250, source="minio", native="dictionary<values=string, indices=int32, ordered=0>"),
+    Column("nanoseconds", "time", 250, source="minio", native="time64[ns]"),
+    Column("instant of Berlin", "timestamptz", 250, source="minio", native="timestamp[us, tz=Europe/Berlin]"),
 )
 """Common kinds in another type of a family."""
 

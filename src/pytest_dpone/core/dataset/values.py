@@ -8,7 +8,7 @@ from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import lru_cache
+from functools import cache, lru_cache
 from hashlib import sha256
 
 import pyarrow as pa
@@ -71,6 +71,10 @@ def interleave(first: pa.Array, second: pa.Array) -> bytes:
     return bytes(words.buffers()[1].to_pybytes()[: 16 * n])
 
 
+LARGE = "one_megabyte"
+"""The feature of values that few rows of few columns have."""
+
+
 @dataclass(frozen=True, slots=True)
 class Edge:
     """An edge value. `feature` names the class that a contract may reject; empty: every family holds it."""
@@ -85,7 +89,14 @@ def edges_of(kind: str) -> tuple[Edge, ...]:
         return _decimal_edges(*decimal)
     if own := OWN.get(kind):
         return _edges(*own.edges)
-    return _EDGES[kind]
+    return (*_EDGES[kind], *(Edge(value, LARGE) for value in _large(kind)))
+
+
+@cache
+def _large(kind: str) -> tuple[object, ...]:
+    """2^20 bytes that hardly compress, so that no server keeps them inside of the row."""
+    digits = "".join(sha256(bytes([i % 256, i // 256])).hexdigest() for i in range(2**14))
+    return {"text": (digits,), "binary": (digits.encode(),)}.get(kind, ())
 
 
 def plain_values(kind: str, bits: pa.Array) -> pa.Array:
@@ -117,7 +128,9 @@ def _plain_decimal(bits: pa.Array, precision: int, scale: int) -> pa.Array:
     signed = pc.subtract(pc.cast(remainder(bits, 10**digits), pa.int64()), pa.scalar(10**digits // 2, pa.int64()))
     high = pc.if_else(pc.less(signed, 0), pa.scalar(-1, pa.int64()), pa.scalar(0, pa.int64()))  # two's complement
     words = pa.py_buffer(interleave(signed, high))
-    return pa.Array.from_buffers(pa.decimal128(precision, scale), len(bits), [None, words])
+    target = arrow_type(f"decimal({precision},{scale})")
+    narrow = pa.decimal128(min(precision, 38), scale)
+    return pa.Array.from_buffers(narrow, len(bits), [None, words]).cast(target)
 
 
 def _plain_bool(bits: pa.Array) -> pa.Array:
@@ -344,6 +357,7 @@ _EDGES: dict[str, tuple[Edge, ...]] = {
         "null",
         '""',
         '{"a": 1, "A": 2, "a ": 3}',
+        '{"\u00e9": 1, "e\u0301": 2, "1": 3, "01": 4, "1.0": 5, "null": 6}',
         '{"": null, "x": [[], {}, [null]]}',
         '{"big": 12345678901234567890123, "small": 0.1, "neg": -0.5}',
         '{"s": "\\u00e9 \\ud83e\\udd86 \\" \\\\ \\n"}',

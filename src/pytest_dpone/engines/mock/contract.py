@@ -34,6 +34,10 @@ _FEATURES: Mapping[str, tuple[str, Callable[[pa.Array], pa.Array]]] = MappingPro
         "nul": ("a text with a NUL character", _nul),
         "before_1900": ("a date out of range, before 1900", _early),
         "after_2299": ("a date out of range, after 2299", _late),
+        "one_megabyte": (
+            "a value of a megabyte or more",
+            lambda values: pc.greater_equal(pc.binary_length(values), 2**20),
+        ),
         "null_array": ("a NULL array", pc.is_null),
     }
 )

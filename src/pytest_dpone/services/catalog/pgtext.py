@@ -91,7 +91,7 @@ def reading(field: Field, native: str) -> Reading:
         return Reading(field, "array_to_json({0})::text", pa.string(), lambda column: _lists(column, target))
     if field.kind == "float32" and base == "double precision":
         return Reading(field, "{0}", pa.float64())
-    if decimal_of(field.kind) and base in _PLAIN["decimal"] and native != _exact_numeric(field.kind):
+    if decimal_of(field.kind) and base in _PLAIN["decimal"] and not _is_read_whole(field.kind, native):
         return Reading(field, "{0}", pa.string(), lambda column: _decimals(column, target))
     if base in _PLAIN.get("decimal" if decimal_of(field.kind) else field.kind, ()):
         as_text = "{0}::text" if pa.types.is_string(target) else "{0}"
@@ -127,9 +127,10 @@ _ARRAYS: dict[str, tuple[str, ...]] = {
 }
 
 
-def _exact_numeric(kind: str) -> str:
+def _is_read_whole(kind: str, native: str) -> bool:
+    """If Arrow's CSV reader makes decimals of such a column: it knows 128 bits only."""
     precision, scale = decimal_of(kind) or (0, 0)
-    return f"numeric({precision},{scale})"
+    return native == f"numeric({precision},{scale})" and precision <= 38
 
 
 def _decimals(column: pa.Array, target: pa.DataType) -> pa.Array:
