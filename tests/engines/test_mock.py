@@ -126,6 +126,8 @@ def test_whole_kinds_may_be_lossy_or_refused(monkeypatch: pytest.MonkeyPatch) ->
 
 REFUSED = [
     ("postgres", "text", "nul", ["a", "a\0b"], pa.string()),
+    ("kafka", "text", "one_megabyte", ["a", "x" * 2**20], pa.string()),
+    ("kafka", "binary", "one_megabyte", [b"x" * 2**20], pa.binary()),
     ("clickhouse", "date", "before_1900", [dt.date(1899, 12, 31)], pa.date32()),
     ("clickhouse", "date", "after_2299", [dt.date(2300, 1, 1)], pa.date32()),
     ("clickhouse", "timestamp", "before_1900", [dt.datetime(1899, 12, 31, 23, 59, 59, 999999)], pa.timestamp("us")),

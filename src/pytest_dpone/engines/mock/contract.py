@@ -35,7 +35,7 @@ _FEATURES: Mapping[str, tuple[str, Callable[[pa.Array], pa.Array]]] = MappingPro
         "before_1900": ("a date out of range, before 1900", _early),
         "after_2299": ("a date out of range, after 2299", _late),
         "one_megabyte": (
-            "a value of a megabyte or more",
+            "a value that is too large",
             lambda values: pc.greater_equal(pc.binary_length(values), 2**20),
         ),
         "null_array": ("a NULL array", pc.is_null),

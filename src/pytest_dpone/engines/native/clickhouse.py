@@ -228,7 +228,7 @@ def _column(name: str, native: str) -> Column:
     expression = ident(name) if inner == native else f"CAST({ident(name)} AS {inner})"
     if plain == "Date":
         return Column(name, pa.date32(), nullable, f"toDate32({expression})")
-    if found := re.fullmatch(r"DateTime(?:64\((\d)(?:, '.*')?\)|\('.*'\))?", plain):
+    if found := re.fullmatch(r"DateTime(?:64\((\d)(?:, '.*')?\)|\('.*'\))?", plain):  # noqa: SIM102
         if int(found[1] or 0) <= 6:
             return Column(name, pa.timestamp("us", tz="UTC"), nullable, f"toDateTime64({expression}, 6, 'UTC')")
     if kind := _array(plain) or _decimal(plain) or _READ.get(plain):

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from ...core.wire import Endpoint, Job, Window
-from ...errors import EngineFailed, UsageError, require
+from ...errors import UsageError, require
 from .address import told
 from .arrow import Batches, check_range, conform, is_json, is_uuid, sliced, texts
 from .pgtext import SESSION
