@@ -18,8 +18,8 @@ from pytest_dpone.core.dataset import Dataset, DatasetSpec
 from pytest_dpone.core.dataset.change import plan_counts
 from pytest_dpone.core.dataset.dataset import WATERMARK
 from pytest_dpone.core.dataset.values import LARGE, edges_of, mix, plain_values
-from pytest_dpone.core.own import OWN, OwnType
 from pytest_dpone.core.kinds import arrow_type
+from pytest_dpone.core.own import OWN, OwnType
 
 SOURCES = ("postgres", "clickhouse", "minio", "kafka", "api")
 ROUTES = [(a, b) for a in ("postgres", "clickhouse", "minio") for b in ("postgres", "clickhouse", "minio")]
