@@ -1,3 +1,5 @@
+"""Tells pytest-dpone of the family `duckdb`, and which engine the name `duck` means."""
+
 from __future__ import annotations
 
 from duckdb_family import CONTRACTS, FAMILY, DuckDbSink

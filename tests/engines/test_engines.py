@@ -33,7 +33,6 @@ def test_what_is_not_supported_of_the_planned_matrix() -> None:
 @pytest.mark.parametrize(
     ("case", "reason"),
     [
-        (Case("postgres", "mssql", Strategy.FULL_REFRESH), "the native engine has no sink mssql"),
         (Case("postgres", "minio", Strategy.SCD2), "the native engine has no scd2 into minio"),
         (Case("clickhouse", "postgres", Strategy.XMIN), "the native engine has no xmin from clickhouse"),
     ],

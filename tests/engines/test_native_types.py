@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from pytest_dpone.core.contracts import default_contracts
 from pytest_dpone.core.kinds import arrow_type
 from pytest_dpone.core.wire import Endpoint
-from pytest_dpone.engines.native import clickhouse, postgres, postgres_sink
+from pytest_dpone.engines.native import clickhouse, mssql, postgres, postgres_sink
 from pytest_dpone.engines.native.address import Address, told
 from pytest_dpone.engines.native.arrow import check_names, check_range, conform, travel_type
 from pytest_dpone.engines.native.minio import Manifest
@@ -36,6 +36,7 @@ def test_column_types_keep_the_contracts(kind: str) -> None:
     travel = TRAVEL[kind]
     assert travel_type(travel) == travel
     assert contracts.accepts("postgres", kind, postgres.column_type(travel))
+    assert contracts.accepts("mssql", kind, mssql.column_type(travel))
     assert contracts.accepts("clickhouse", kind, clickhouse.column_type(travel, nullable=False))
     assert contracts.accepts("minio", kind, str(travel))
 

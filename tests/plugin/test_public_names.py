@@ -10,20 +10,26 @@ import pytest_dpone
 NAMES = [
     "Case",
     "CaseRecord",
+    "Contract",
     "DponeError",
     "Endpoint",
     "Engine",
     "EngineFailed",
     "Family",
+    "Field",
+    "Fingerprint",
+    "HistoryColumns",
     "Job",
     "Registry",
     "RunFacts",
     "ServiceHandle",
     "ServiceInfo",
+    "SinkCatalog",
     "Strategy",
     "Support",
     "ValueRejected",
     "Verdict",
+    "to_kind",
 ]
 
 

@@ -79,6 +79,12 @@ class MemoryCatalog:
         keys = rows[key].to_pylist()
         return pa.table({"key": pa.array(keys, pa.int64()), "v": pa.array([known.get(k, 0) for k in keys], pa.int64())})
 
+    def contents(self, namespace: str) -> Mapping[str, int]:
+        return {table: rows.num_rows for (space, table), rows in self.tables.items() if space == namespace}
+
+    def damage(self, namespace: str, table: str) -> bool:
+        return False
+
     def close(self, namespace: str) -> None:
         for key in [key for key in self.tables if key[0] == namespace]:
             del self.tables[key]

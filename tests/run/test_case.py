@@ -33,7 +33,7 @@ class World:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.catalog = memory.MemoryCatalog(tables={})
         self.engine = memory.MemoryEngine(self.catalog.tables, self.catalog.versions)
-        for module in (stage, poll):
+        for module in (stage,):
             monkeypatch.setattr(module, "open_catalog", lambda info, *, bucket: self.catalog)
 
     def certify(self, strategy: Strategy, settings: RunSettings = SETTINGS, on_act=None) -> CaseRecord:  # type: ignore[no-untyped-def]
@@ -272,10 +272,15 @@ def test_a_reader_that_never_looked_while_the_engine_ran_is_not_a_pass(
 
 
 def test_a_reader_that_fails_is_not_a_pass(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(info: object, *, bucket: str) -> object:
-        raise OSError(f"no way in with {memory.SECRET}")
+    opened: list[object] = []
 
-    monkeypatch.setattr(poll, "open_catalog", refused)
+    def refused(info: object, *, bucket: str) -> object:
+        opened.append(info)
+        if len(opened) > 2:  # after source and sink comes the reader
+            raise OSError(f"no way in with {memory.SECRET}")
+        return world.catalog
+
+    monkeypatch.setattr(stage, "open_catalog", refused)
     record = world.certify(Strategy.FULL_REFRESH)
     assert red(record) == ["change.swap"]
     assert "the polling reader failed: OSError: no way in with ***" in record.detail

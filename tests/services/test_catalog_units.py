@@ -323,7 +323,7 @@ class TestBrokenAnswers:
 
 
 def test_an_unknown_service_has_no_catalog() -> None:
-    record = ServiceRecord(name="kafka", provider="external", product="", version="", fidelity="real")
+    record = ServiceRecord(name="schema_registry", provider="external", product="", version="", fidelity="real")
     with pytest.raises(DponeError) as caught:
-        open_catalog(ServiceInfo(record=record, url=SecretStr("kafka://h")), bucket="b")
-    assert "there is no catalog for the service 'kafka'" in str(caught.value)
+        open_catalog(ServiceInfo(record=record, url=SecretStr("http://h")), bucket="b")
+    assert "there is no catalog for the service 'schema_registry'" in str(caught.value)

@@ -138,7 +138,7 @@ def test_a_sum_larger_than_an_int64_is_right(tmp_path: Path) -> None:
         ("clickhouse", pa.time64("us"), [dt.time(1)], "no type of clickhouse (time64[us])"),
         ("clickhouse", pa.timestamp("ns"), [0], "no type of clickhouse (timestamp[ns])"),
         ("minio", pa.uint64(), [1], "uint64"),
-        ("kafka", pa.int64(), [1], "no type of kafka (int64)"),
+        ("kafka", pa.timestamp("ns"), [0], "no type of kafka (timestamp[ns])"),
     ],
 )
 def test_a_column_is_called_what_the_family_calls_it(
@@ -146,7 +146,7 @@ def test_a_column_is_called_what_the_family_calls_it(
 ) -> None:
     made = stored(tmp_path, family, pa.table({"v": pa.array(values, kind)}))
     assert made.columns("space", "t") == {"v": found}
-    assert default_contracts().accepts(family, "int64", "no type of kafka (int64)") is False
+    assert default_contracts().accepts(family, "int64", "no type of kafka (timestamp[ns])") is False
 
 
 def test_a_value_is_read_back_from_a_wider_type_or_not_at_all(tmp_path: Path) -> None:

@@ -45,6 +45,9 @@ def _null_list_as_empty(values: pa.Array) -> pa.Array:
     return pc.if_else(pc.is_null(values), pa.scalar([], values.type), values)
 
 
+CASE_BLIND = frozenset({"mssql"})
+"""Families that take `Order` and `order` for the same name, unless a database is set up otherwise."""
+
 RULES: dict[str, Callable[[pa.Array], pa.Array]] = {"null_array_as_empty": _null_list_as_empty}
 
 _INT = {"int16": 0, "int32": 1, "int64": 2}
@@ -128,6 +131,43 @@ def _minio() -> Iterator[Contract]:
     yield Contract("minio", "array<text>", native=("list<*: string>",))
 
 
+def _mssql() -> Iterator[Contract]:
+    text = ("nvarchar(max)", "nvarchar(*)", "varchar(*)")
+    yield Contract("mssql", "bool", native=("bit",))
+    yield from _integers("mssql", ("smallint", "int", "bigint"))
+    yield Contract("mssql", "uint64", "widened", ("decimal(20,0)",), source=False)
+    yield Contract("mssql", "float32", native=("real", "float"))
+    yield Contract("mssql", "float64", native=("float",))
+    for kind in ("float32", "float64"):
+        yield Contract(
+            "mssql",
+            kind,
+            "rejected",
+            feature="not_finite",
+            error=r"(?i)\bnan\b|\binf(inity)?\b|not a valid instance of data type (float|real)",
+            note="no NaN, no infinity",
+        )
+        yield Contract(
+            "mssql",
+            kind,
+            "rejected",
+            feature="subnormal",
+            error=r"(?i)out of .*range|too small|underflow|not a valid instance of data type (float|real)",
+            note="as text they become 0",
+        )
+    yield Contract("mssql", "decimal", native=("decimal({p},{s})",))
+    yield Contract("mssql", "text", native=text)
+    yield Contract("mssql", "binary", native=("varbinary(max)", "varbinary(*)"))
+    yield Contract("mssql", "date", native=("date",))
+    yield Contract("mssql", "time", native=("time(6)", "time(7)"))
+    yield Contract("mssql", "timestamp", native=("datetime2(6)", "datetime2(7)"))
+    yield Contract("mssql", "timestamptz", native=("datetimeoffset(6)", "datetimeoffset(7)"), note="kept in UTC")
+    yield Contract("mssql", "uuid", native=("uniqueidentifier", *text))
+    yield Contract("mssql", "json", "widened", text, source=False, note="compared as JSON values")
+    for kind in ("array<int64>", "array<text>"):
+        yield Contract("mssql", kind, "widened", text, source=False, note="a JSON array")
+
+
 def _kafka() -> Iterator[Contract]:
     yield Contract("kafka", "bool", native=("boolean",))
     yield Contract("kafka", "int16", native=("int", "long"))
@@ -177,6 +217,7 @@ def _api() -> Iterator[Contract]:
 
 _TEXTS = {
     "postgres": ("text", "character varying"),
+    "mssql": ("nvarchar(max)",),
     "clickhouse": ("String",),
     "minio": ("string", "large_string", "string_view"),
     "kafka": ("string",),
@@ -199,6 +240,7 @@ class Contracts:
     """A table of contracts with look-ups. `default_contracts()` is the shipped one."""
 
     rows: tuple[Contract, ...]
+    case_blind: frozenset[str] = CASE_BLIND
 
     @cached_property
     def _by_kind(self) -> dict[tuple[str, str], dict[str, Contract]]:
@@ -277,4 +319,4 @@ def _wider_decimal(kind: str, native: str) -> bool:
 @cache
 def default_contracts() -> Contracts:
     """The contracts of the shipped families."""
-    return Contracts((*_postgres(), *_clickhouse(), *_minio(), *_kafka(), *_api(), *_own()))
+    return Contracts((*_postgres(), *_mssql(), *_clickhouse(), *_minio(), *_kafka(), *_api(), *_own()))

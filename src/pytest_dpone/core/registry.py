@@ -24,6 +24,7 @@ class Family:
     `excluded_as_source` and `excluded_as_sink` map a strategy to the reason why the combination makes no sense.
     `swaps`: a full refresh can replace the sink's content so that a reader sees old or new, never half (DESIGN §4).
     `folds`: a sink keeps events, of which the last one of a key is its row.
+    `case_blind`: it takes `Order` and `order` for the same name, unless a database is set up otherwise.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Family:
     excluded_as_sink: dict[Strategy, str] = field(default_factory=dict)
     swaps: bool = False
     folds: bool = False
+    case_blind: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,8 @@ RANDOM = "random"
 
 ROUTES = (
     ("postgres", "postgres"),
+    ("postgres", "mssql"),
+    ("mssql", "postgres"),
     ("postgres", "clickhouse"),
     ("clickhouse", "postgres"),
     ("kafka", "postgres"),

@@ -18,6 +18,8 @@ from .stage import Stage
 
 ROUTES = (
     ("postgres", "postgres"),
+    ("postgres", "mssql"),
+    ("mssql", "postgres"),
     ("postgres", "clickhouse"),
     ("postgres", "kafka"),
     ("minio", "postgres"),

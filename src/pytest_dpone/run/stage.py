@@ -248,7 +248,9 @@ def stage_for(
     services = services if case.strategy in JSON_EVENTS else with_registry(services)
     token = f"dpone_{settings.run_id.replace('-', '_')}_{secrets.token_hex(4)}"
     bucket = token.replace("_", "-")
-    contracts = Contracts((*default_contracts().rows, *registry.contracts))
+    shipped = default_contracts()
+    blind = {family.name for family in registry.families.values() if family.case_blind}
+    contracts = Contracts((*shipped.rows, *registry.contracts), shipped.case_blind | blind)
     with ExitStack() as opened:
         folder = opened.enter_context(_folder(settings)) if registry.catalogs else Path()
         from_, to = (

@@ -7,7 +7,8 @@ import http.client
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -43,6 +44,8 @@ def ask(service: str, url: str, *, timeout: float = 5.0) -> Answer:
 
 def prove(service: str, url: str, *, timeout: float = 5.0) -> Answer:
     """As `ask`, for a server that we have started ourselves: it is written to and read, where that proves more."""
+    if service == "mssql":
+        _make_database(url, timeout)
     answer = ask(service, url, timeout=timeout)
     if service in _TRIALS:
         _TRIALS[service](url, timeout)
@@ -72,19 +75,35 @@ def _clickhouse(url: str, timeout: float) -> Answer:
 
 
 def _mssql(url: str, timeout: float) -> Answer:
-    from .mssql import VERSION, login
+    from .mssql import VERSION
+
+    with _mssql_cursor(url, timeout) as cursor:
+        cursor.execute(VERSION)
+        row = cursor.fetchone()
+    return Answer("SQL Server", str(row[0]))
+
+
+def _make_database(url: str, timeout: float) -> None:
+    """SQL Server begins with `master` alone, which can keep no track of changes: make the address's own database."""
+    from .mssql import creation
+
+    with _mssql_cursor(url, timeout, database="master") as cursor:
+        for statement in creation(urlsplit(url).path.strip("/")):
+            cursor.execute(statement)
+
+
+@contextmanager
+def _mssql_cursor(url: str, timeout: float, **other: str) -> Iterator[Any]:
+    """A cursor of a connection to `url`, with `other` arguments; raises `ServiceFailed` with the server's words."""
+    from .mssql import login, told
 
     pymssql: Any = require("pymssql", extra="mssql")
     try:
-        with pymssql.connect(**login(url, timeout=timeout)) as connection, connection.cursor() as cursor:
-            cursor.execute(VERSION)
-            row = cursor.fetchone()
+        with pymssql.connect(**login(url, timeout=timeout) | other) as connection, connection.cursor() as cursor:
+            yield cursor
     except pymssql.Error as error:
-        from .mssql import told
-
         fact, hint = told(error, url)
         raise ServiceFailed(fact, hint=hint or _hint(fact)) from None
-    return Answer("SQL Server", str(row[0]))
 
 
 def _minio(url: str, timeout: float) -> Answer:

@@ -143,7 +143,7 @@ def _serve(container: Any, spec: Spec, wire: Wire, *, question: Callable[[str, s
     try:
         port = published_port(container, image.port)
         login = login_of(image, container.attrs["Config"]["Env"])
-        url = url_of(service, port=port, **login)
+        url = url_of(service, port=port, own=question is prove, **login)
         ended = watch(container)
         answer = wait_until(
             lambda: question(service.name, url), timeout=spec.timeout, what=f"the service {service.name}", ended=ended

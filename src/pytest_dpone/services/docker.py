@@ -120,7 +120,7 @@ def _start(container: Any, reference: str) -> None:
 def _await(container: Any, service: Service, spec: Spec) -> Ready:
     wrapped = container.get_wrapped_container()
     port = published_port(wrapped, _image(service).port)
-    url = url_of(service, user=spec.user, password=spec.password, port=port)
+    url = url_of(service, user=spec.user, password=spec.password, port=port, own=True)
     answer = wait_until(
         lambda: prove(service.name, url),
         timeout=spec.timeout,
@@ -132,10 +132,11 @@ def _await(container: Any, service: Service, spec: Spec) -> Ready:
     )
 
 
-def url_of(service: Service, *, user: str, password: str, port: int) -> str:
-    """The address of a service that is published at `port`."""
+def url_of(service: Service, *, user: str, password: str, port: int, own: bool) -> str:
+    """The address of a service that is published at `port`. `own`: we have started it, and `prove` it."""
     login = f"{quote(user, safe='')}:{quote(password, safe='')}"
-    return f"{service.scheme}://{login}@127.0.0.1:{port}" + (f"/{service.database}" if service.database else "")
+    database = (own and service.own_database) or service.database
+    return f"{service.scheme}://{login}@127.0.0.1:{port}" + (f"/{database}" if database else "")
 
 
 def published_port(wrapped: Any, port: int) -> int:

@@ -60,6 +60,18 @@ def quoted(*names: str) -> str:
     return ".".join(f"[{name.replace(']', ']]')}]" for name in names)
 
 
+def creation(database: str) -> tuple[str, ...]:
+    """Statements that create `database` if it is not there, with what change data capture needs."""
+    name, text = quoted(database), "N'" + database.replace("'", "''") + "'"
+    tracked = f"SELECT 1 FROM sys.change_tracking_databases WHERE database_id = DB_ID({text})"  # noqa: S608
+    kept = "(CHANGE_RETENTION = 2 DAYS, AUTO_CLEANUP = ON)"
+    return (
+        f"IF DB_ID({text}) IS NULL CREATE DATABASE {name}",
+        f"ALTER DATABASE {name} SET ALLOW_SNAPSHOT_ISOLATION ON",
+        f"IF NOT EXISTS ({tracked}) ALTER DATABASE {name} SET CHANGE_TRACKING = ON {kept}",
+    )
+
+
 def told(error: Exception, url: str) -> tuple[str, str]:
     """What pymssql's `error` says, on one line and without secrets, and a hint; the hint is empty if there is none."""
     first = error.args[0] if error.args else ""

@@ -45,6 +45,8 @@ class Service:
     """What an address from outside may say instead: a synonym, or the scheme with TLS."""
     database: str = ""
     """Path of the address that we make."""
+    own_database: str = ""
+    """What it is instead on a server that we have started, where `prove` creates it."""
     client_modules: tuple[str, ...] = ()
     """What the readiness check needs, whoever provides the service."""
     extra: str = ""
@@ -131,6 +133,7 @@ _MSSQL = Service(
     scheme="mssql",
     other_schemes=("mssqls",),
     database="master",
+    own_database="dpone",
     client_modules=("pymssql",),
     extra="mssql",
     image=Image(

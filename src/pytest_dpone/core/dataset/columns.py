@@ -120,12 +120,20 @@ NARROW = (
 """With the four roles ten columns: for benchmarks."""
 
 
-def schema_for(columns: tuple[Column, ...], *, source: str, contracts: Contracts) -> TableSchema:
-    """The columns that `source` has a native type for, behind the roles. NULL arrays only where the source has them."""
+def schema_for(columns: tuple[Column, ...], *, source: str, sink: str, contracts: Contracts) -> TableSchema:
+    """The columns that `source` has a native type for, behind the roles. NULL arrays only where the source has them.
+
+    Of names that differ by case alone only the first is there, if one of both ends does not tell them apart.
+    """
+    blind = not contracts.case_blind.isdisjoint((source, sink))
+    taken: set[str] = set()
     fields = list(ROLES)
     for column in columns:
         if column.source not in ("", source) or not contracts.is_source_kind(source, column.kind):
             continue
+        if blind and column.name.casefold() in taken:
+            continue
+        taken.add(column.name.casefold())
         nullable = column.nulls > 0
         if column.kind.startswith("array"):
             nullable = nullable and contracts.holds(source, column.kind, "null_array")

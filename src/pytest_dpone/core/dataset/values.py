@@ -288,6 +288,12 @@ def _instants(*, zone: dt.tzinfo | None) -> tuple[Edge, ...]:
     )
 
 
+def _floats(subnormal: float, *others: float) -> tuple[Edge, ...]:
+    infinity = float("inf")
+    strange = (Edge(value, "not_finite") for value in (float("nan"), infinity, -infinity))
+    return (*strange, *_edges(-0.0, 0.0), Edge(subnormal, "subnormal"), *_edges(*others))
+
+
 _TEXTS = (
     "",
     " ",
@@ -324,12 +330,8 @@ _EDGES: dict[str, tuple[Edge, ...]] = {
     "int32": _edges(-(2**31), 2**31 - 1, 0, -1),
     "int64": _edges(-(2**63), 2**63 - 1, 0, -1, 2**53 + 1, -(2**53) - 1),
     "uint64": _edges(0, 1, 2**63 - 1, 2**63, 2**64 - 1, 2**53 + 1),
-    "float32": _edges(
-        float("nan"), float("inf"), float("-inf"), -0.0, 0.0, 1.401298464324817e-45, 3.4028234663852886e38
-    ),
-    "float64": _edges(
-        float("nan"), float("inf"), float("-inf"), -0.0, 0.0, 5e-324, 1.7976931348623157e308, 0.1, float(2**53) + 2
-    ),
+    "float32": _floats(1.401298464324817e-45, 3.4028234663852886e38),
+    "float64": _floats(5e-324, 1.7976931348623157e308, 0.1, float(2**53) + 2),
     "text": (*_edges(*_TEXTS), Edge("a\0b", "nul")),
     "binary": _edges(b"", b"\0", b"\xff\0\xfe", b"\\x00", b"NULL", bytes(range(256)) * 4),
     "date": (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -29,6 +30,16 @@ def _nul(values: pa.Array) -> pa.Array:
     return pc.match_substring(values, "\0")
 
 
+def _not_finite(values: pa.Array) -> pa.Array:
+    return pc.invert(pc.is_finite(values))
+
+
+def _subnormal(values: pa.Array) -> pa.Array:
+    smallest = 1.1754943508222875e-38 if values.type == pa.float32() else 2.2250738585072014e-308
+    size = pc.abs(values.cast(pa.float64()))
+    return pc.and_(pc.greater(size, 0.0), pc.less(size, smallest))
+
+
 _FEATURES: Mapping[str, tuple[str, Callable[[pa.Array], pa.Array]]] = MappingProxyType(
     {
         "nul": ("a text with a NUL character", _nul),
@@ -38,6 +49,8 @@ _FEATURES: Mapping[str, tuple[str, Callable[[pa.Array], pa.Array]]] = MappingPro
             "a value that is too large",
             lambda values: pc.greater_equal(pc.binary_length(values), 2**20),
         ),
+        "not_finite": ("a number that is NaN or infinity", _not_finite),
+        "subnormal": ("a number out of range, too small", _subnormal),
         "null_array": ("a NULL array", pc.is_null),
     }
 )
@@ -111,20 +124,18 @@ def _refused(name: str, words: str, family: str) -> ValueRejected:
 def _widened(values: pa.Array, contract: Contract) -> pa.Array:
     target = _wider(contract)
     plain = values.storage if isinstance(values, pa.ExtensionArray) else values
+    if pa.types.is_list(plain.type):
+        return pa.array([None if value is None else json.dumps(value) for value in plain.to_pylist()], target)
     return plain.cast(target)
 
 
 def _wider(contract: Contract) -> pa.DataType | None:
     """The Arrow type of the kind that the family stores exactly in the column type which `contract` names first."""
     for row in default_contracts().rows:
-        if row.family != contract.family or row.how != "exact" or row.feature or pa.types.is_nested(_type(contract)):
+        if row.family != contract.family or row.how != "exact" or row.feature:
             continue
         pattern = re.escape(row.native[0]).replace(r"\{p\}", r"(\d+)").replace(r"\{s\}", r"(\d+)")
         if found := re.fullmatch(pattern, contract.native[0]):
             digits = ",".join(found.groups())
             return arrow_type(f"decimal({digits})" if digits else row.kind)
     return None
-
-
-def _type(contract: Contract) -> pa.DataType:
-    return pa.decimal128(38, 10) if contract.kind == "decimal" else arrow_type(contract.kind)

@@ -18,6 +18,9 @@ from .kafka import KafkaSource
 from .kafka_sink import KafkaSink
 from .minio import MinioSource
 from .minio_sink import MinioSink
+from .mssql import MssqlSource
+from .mssql_log import MssqlLog
+from .mssql_sink import MssqlSink
 from .ports import Seams, Sink, Source
 from .postgres import PostgresSource
 from .postgres_log import PostgresLog
@@ -34,13 +37,18 @@ class _Family:
     strategies: frozenset[Strategy]
 
 
+def _logged(table: Callable[[Job], Source], log: Callable[[Job], Source]) -> Callable[[Job], Source]:
+    """How a source is opened that has a log of its changes, too."""
+    return lambda job: (log if job.strategy is Strategy.CDC else table)(job)
+
+
 def _no_sink(job: Job, _: Callable[[str], None]) -> Sink:
     raise UsageError(f"{job.sink.family} can't be written to", hint="it is a source only")
 
 
 _ALL = frozenset(STRATEGIES)
 _ONLY_FROM: Mapping[Strategy, frozenset[str]] = MappingProxyType(
-    {Strategy.XMIN: frozenset({"postgres"}), Strategy.CDC: frozenset({"postgres"})}
+    {Strategy.XMIN: frozenset({"postgres"}), Strategy.CDC: frozenset({"postgres", "mssql"})}
 )
 """Strategies that not every source can serve."""
 _WHOLE_OBJECTS = frozenset(
@@ -52,13 +60,14 @@ _WHOLE_OBJECTS = frozenset(
         Strategy.BACKFILL,
     )
 )
-_LOCKING = frozenset(("postgres",))
+_LOCKING = frozenset(("postgres", "mssql"))
 """Sinks on which a run takes a lock, so that a second one of the same table waits."""
-_FOLLOWING = frozenset(("postgres", "clickhouse"))
+_FOLLOWING = frozenset(("postgres", "mssql", "clickhouse"))
 """Sinks that get a column more when the source has one more that may be NULL; all other changes are refused."""
 _FAMILIES: Mapping[str, _Family] = MappingProxyType(
     {
-        "postgres": _Family(lambda job: _postgres(job), PostgresSink, _ALL),
+        "postgres": _Family(_logged(PostgresSource, PostgresLog), PostgresSink, _ALL),
+        "mssql": _Family(_logged(MssqlSource, MssqlLog), MssqlSink, _ALL),
         "clickhouse": _Family(ClickHouseSource, ClickHouseSink, _ALL),
         "kafka": _Family(KafkaSource, KafkaSink, _ALL - {Strategy.SCD2}),
         "minio": _Family(MinioSource, MinioSink, _WHOLE_OBJECTS),
@@ -68,7 +77,7 @@ _FAMILIES: Mapping[str, _Family] = MappingProxyType(
 
 
 class NativeEngine:
-    """Moves rows between postgres, clickhouse, kafka and minio, and from the API; implements `core.wire.Engine`.
+    """Moves rows between postgres, mssql, clickhouse, kafka and minio, and from the API; implements `core.wire.Engine`.
 
     It is safe to repeat after a failure or a kill at any moment, and refuses what it can't carry exactly.
     """
@@ -118,10 +127,6 @@ class NativeEngine:
     def _open_sink(self, job: Job) -> Sink:
         sink = _FAMILIES[job.sink.family].sink(job, self._seams.moment)
         return self._seams.sink(job, sink) if self._seams.sink else sink
-
-
-def _postgres(job: Job) -> Source:
-    return PostgresLog(job) if job.strategy is Strategy.CDC else PostgresSource(job)
 
 
 def _held(job: Job) -> Source:

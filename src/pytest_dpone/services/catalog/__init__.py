@@ -24,7 +24,7 @@ __all__ = [
     "with_registry",
 ]
 
-CATALOGS = ("postgres", "clickhouse", "kafka", "minio", "api")
+CATALOGS = ("postgres", "mssql", "clickhouse", "kafka", "minio", "api")
 """Services that have a catalog."""
 
 
@@ -42,6 +42,10 @@ def open_catalog(info: ServiceInfo, *, bucket: str) -> Catalog:
         from .postgres import PostgresCatalog
 
         return PostgresCatalog(info.url)
+    if info.record.name == "mssql":
+        from .mssql import MssqlCatalog
+
+        return MssqlCatalog(info.url)
     if info.record.name == "clickhouse":
         from .clickhouse import ClickHouseCatalog
 

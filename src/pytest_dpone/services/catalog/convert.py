@@ -7,6 +7,7 @@ import json
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.json
 
 from ...core.kinds import Field, arrow_type
 from ...core.own import is_own
@@ -57,6 +58,8 @@ def _cast(values: pa.Array, kind: str, target: pa.DataType) -> pa.Array:
     source = values.type
     if kind == "uuid" and pa.types.is_fixed_size_binary(source):
         return uuid_text(values)
+    if pa.types.is_list(target) and pa.types.is_string(source):
+        return lists_of_json(values, target)
     if pa.types.is_timestamp(source) and pa.types.is_timestamp(target) and bool(source.tz) != bool(target.tz):
         raise pa.ArrowInvalid("one has a time zone and the other has none")
     if pa.types.is_time(target) and (pa.types.is_binary(source) or pa.types.is_string(source)):
@@ -84,6 +87,27 @@ def _check_same(before: pa.Array, after: pa.Array) -> None:
     if pc.all(same).as_py() is False:
         first = before.filter(pc.invert(same))[0].as_py()
         raise pa.ArrowInvalid(f"the value {first!r} would change")
+
+
+def lists_of_json(column: pa.Array, target: pa.DataType) -> pa.Array:
+    """JSON arrays as text → lists, by Arrow's JSON reader."""
+    if len(column) == 0:
+        return pa.array([], target)
+    lines = pc.binary_join_element_wise('{"v":', pc.fill_null(column, "null"), "}\n", "")
+    data = lines.buffers()[2]
+    table = pa.json.read_json(
+        pa.BufferReader(data),
+        read_options=pa.json.ReadOptions(block_size=data.size + 1),
+        parse_options=pa.json.ParseOptions(
+            explicit_schema=pa.schema([("v", target)]), unexpected_field_behavior="error"
+        ),
+    )
+    return whole(table.column("v"))
+
+
+def whole(column: pa.ChunkedArray) -> pa.Array:
+    """The column as one array."""
+    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
 
 
 def hex_text(values: pa.Array) -> pa.Array:

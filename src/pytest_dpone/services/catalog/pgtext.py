@@ -9,11 +9,10 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
-import pyarrow.json
 
 from ...core.kinds import Field, arrow_type, decimal_of
 from ...core.own import is_own
-from .convert import UnreadableColumnError, hex_bytes, hex_text, to_kind
+from .convert import UnreadableColumnError, hex_bytes, hex_text, lists_of_json, to_kind, whole
 
 # What makes the text of a value independent of the server's, the database's and the role's settings.
 SESSION = (
@@ -88,7 +87,7 @@ def reading(field: Field, native: str) -> Reading:
     if field.kind == "binary" and base == "bytea":
         return Reading(field, "encode({0}, 'hex')", pa.string(), hex_bytes)
     if field.kind.startswith("array<") and base in _ARRAYS[field.kind]:
-        return Reading(field, "array_to_json({0})::text", pa.string(), lambda column: _lists(column, target))
+        return Reading(field, "array_to_json({0})::text", pa.string(), lambda column: lists_of_json(column, target))
     if field.kind == "float32" and base == "double precision":
         return Reading(field, "{0}", pa.float64())
     if decimal_of(field.kind) and base in _PLAIN["decimal"] and not _is_read_whole(field.kind, native):
@@ -146,22 +145,6 @@ def _decimals(column: pa.Array, target: pa.DataType) -> pa.Array:
     return pc.utf8_rtrim(shortened, ".").cast(target)
 
 
-def _lists(column: pa.Array, target: pa.DataType) -> pa.Array:
-    """JSON arrays as text → lists, by Arrow's JSON reader."""
-    if len(column) == 0:
-        return pa.array([], target)
-    lines = pc.binary_join_element_wise('{"v":', pc.fill_null(column, "null"), "}\n", "")
-    data = lines.buffers()[2]
-    table = pa.json.read_json(
-        pa.BufferReader(data),
-        read_options=pa.json.ReadOptions(block_size=data.size + 1),
-        parse_options=pa.json.ParseOptions(
-            explicit_schema=pa.schema([("v", target)]), unexpected_field_behavior="error"
-        ),
-    )
-    return _whole(table.column("v"))
-
-
 def decode_rows(data: bytes, readings: Sequence[Reading]) -> pa.RecordBatch:
     """CSV rows of `COPY … TO STDOUT (FORMAT csv)` as a batch in canonical types; raises `UnreadableColumnError`.
 
@@ -182,7 +165,7 @@ def decode_rows(data: bytes, readings: Sequence[Reading]) -> pa.RecordBatch:
                 false_values=["f"],
             ),
         )
-        columns = [_incoming(_whole(table.column(name)), r) for name, r in zip(names, readings, strict=True)]
+        columns = [_incoming(whole(table.column(name)), r) for name, r in zip(names, readings, strict=True)]
     except pa.ArrowInvalid as error:
         listed = ", ".join(f"#{i} {r.field.name!r} as {r.field.kind}" for i, r in enumerate(readings))
         raise UnreadableColumnError(
@@ -197,7 +180,3 @@ def decode_rows(data: bytes, readings: Sequence[Reading]) -> pa.RecordBatch:
 
 def _incoming(values: pa.Array, how: Reading) -> pa.Array:
     return to_kind(how.finish(values) if how.finish else values, how.field)
-
-
-def _whole(column: pa.ChunkedArray) -> pa.Array:
-    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
