@@ -7,7 +7,9 @@ import inspect
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from pytest_dpone.core.checks import CHECKS, check_of
 from pytest_dpone.core.contracts import Contract, default_contracts
+from pytest_dpone.engines.mutants import MUTANTS
 from pytest_dpone.plugin import fixtures, hooks
 from pytest_dpone.plugin.chosen import reference_page
 
@@ -36,11 +38,24 @@ A kind with *no* in the column *source* occurs only in the source tables of othe
 
 NO_SOURCE = "no"
 
+MUTANTS_PAGE = """\
+# Mutants
+
+A mutant is the reference engine, broken in one way. `pytest --dpone-selfcheck` plays the case of each, and is red if
+one of them passes, or is found by none of the checks that are there for it. The sound engine must pass the same cases.
+
+A test makes each check always green in turn, and at least one mutant must pass then. It leaves out the checks of which
+the second table says why no mutant can depend on them alone; other tests show each of these red.
+
+This page is generated from `pytest_dpone.engines.mutants` and `pytest_dpone.core.checks`.
+"""
+
 
 def pages() -> Mapping[str, str]:
     """Path below docs/ → text."""
     return {
         "contracts.md": contracts_page(),
+        "mutants.md": mutants_page(),
         "reference/options.md": reference_page(),
         "reference/fixtures.md": fixtures_page(),
         "reference/hooks.md": hooks_page(),
@@ -61,6 +76,20 @@ def contracts_page() -> str:
         lines += [_contract_line(row) for row in rows if row.family == family]
         lines.append("")
     return "\n".join(lines)
+
+
+def mutants_page() -> str:
+    """The mutants, and the checks with the mutants that they find."""
+    lines = [MUTANTS_PAGE, f"## The {len(MUTANTS)} mutants", ""]
+    lines += ["| mutant | what it breaks | case | found by |", "|---|---|---|---|"]
+    for mutant in MUTANTS:
+        checks = ", ".join(map(_code, mutant.killed_by))
+        lines.append(f"| `{mutant.name}` | {mutant.breaks} | `{mutant.case_id}` | {checks} |")
+    lines += ["", "## The checks", "", "| check | what it says | mutants |", "|---|---|---|"]
+    for name, meaning in CHECKS.items():
+        count = sum(name in map(check_of, mutant.killed_by) for mutant in MUTANTS)
+        lines.append(f"| `{name}` | {meaning.says} | {count or f'none: {meaning.no_mutant}'} |")
+    return "\n".join(lines) + "\n"
 
 
 def fixtures_page() -> str:

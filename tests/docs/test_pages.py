@@ -31,6 +31,7 @@ from pytest_dpone.core.model import (
 )
 from pytest_dpone.core.registry import default_registry
 from pytest_dpone.core.wire import Job, RunFacts
+from pytest_dpone.engines.mutants import MUTANTS
 from pytest_dpone.engines.native import NativeEngine
 from pytest_dpone.plugin.options import TABLE, VARIABLES
 from pytest_dpone.plugin.suite.scratch import LACKS, SUITES
@@ -128,6 +129,12 @@ def test_every_block_is_of_a_kind_that_is_checked() -> None:
 @pytest.mark.parametrize("page", sorted(generate.pages()))
 def test_a_generated_page_is_what_the_code_says(page: str) -> None:
     assert (pages.ROOT / "docs" / page).read_text() == generate.pages()[page], "run: python docs/generate.py"
+
+
+def test_the_readme_tells_the_number_of_mutants_once() -> None:
+    numbers = re.findall(r"It runs (\d+) engines that are broken", pages.read("README.md"))
+    assert numbers == [str(len(MUTANTS))], "the number is that of docs/mutants.md"
+    assert f"## The {len(MUTANTS)} mutants" in pages.read("docs/mutants.md")
 
 
 @pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "python" and not b.title], ids=where)

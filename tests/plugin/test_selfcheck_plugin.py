@@ -60,7 +60,13 @@ def test_all_killed(mutants: Project) -> None:
     result = mutants.run_apart("--dpone-selfcheck")
     result.assert_outcomes(passed=4, deselected=1)
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["SELFCHECK PASSED: 2 of 2 mutants killed"])
+    result.stdout.fnmatch_lines(
+        [
+            "drop_rows  alpha_to_beta__scd2     rows",
+            "lose_type  alpha_to_beta__replace  rows",
+            "SELFCHECK PASSED: 2 of 2 mutants killed",
+        ]
+    )
     assert not mutants.artifacts.exists()
 
 
@@ -69,6 +75,7 @@ def test_a_survivor_is_red(mutants: Project) -> None:
     result = mutants.run_apart("--dpone-selfcheck", "-n2")
     result.assert_outcomes(passed=3, failed=1)
     assert result.ret == 1
+    result.stdout.no_fnmatch_line("lose_type  *")
     result.stdout.fnmatch_lines(
         [
             "SURVIVED lose_type: survived alpha_to_beta__replace: expected a red check among rows, schema",

@@ -15,7 +15,7 @@ import pytest
 
 from pytest_dpone.core.model import Strategy
 from pytest_dpone.core.wire import Job, ServiceInfo, slot_name
-from pytest_dpone.engines.broken_log import ReleasesEarly
+from pytest_dpone.engines.mutants.parts.log import ReleasesEarly
 from pytest_dpone.engines.native import postgres_log
 from pytest_dpone.errors import EngineFailed
 

@@ -308,3 +308,12 @@ def contrast(one: str, other: str) -> float:
 
     dark, bright = sorted((luminance(one), luminance(other)))
     return (bright + 0.05) / (dark + 0.05)
+
+
+def test_the_page_counts_kills() -> None:
+    from pytest_dpone.core.gates.kills import Kills
+
+    text = page(facts(kills=Kills(points={"begun": 3}, proofs={"nothing_written": 3}, lost=1)))
+    assert "3 kills (begun 3), 0 cut connections, 0 refused rows: 1 rows lost" in text
+    assert "nothing_written" in text
+    assert "Kills and mishaps" not in page(facts())

@@ -82,6 +82,15 @@ def test_the_report() -> None:
     assert "| minio |" in text
 
 
+def test_the_report_counts_kills() -> None:
+    mishaps = {"points": {"begun": 3}, "proofs": {"nothing_written": 3}, "lost": 1}
+    text = report_markdown([RED], {**HEAD, "mishaps": mishaps})
+    assert "## Kills and mishaps" in text
+    assert "3 kills \\(begun 3\\), 0 cut connections, 0 refused rows: 1 rows lost" in text
+    assert "| `nothing_written` | 3 |" in text
+    assert "## Kills" not in report_markdown([RED], HEAD)
+
+
 def test_hostile_text_is_inert() -> None:
     for text in (case_markdown(RED, HEAD), report_markdown([RED], HEAD)):
         assert "\x1b" not in text

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from pytest_dpone.core.kinds import TableSchema
 from pytest_dpone.core.model import Case, CaseRecord, NotRun, Strategy, Verdict
 from pytest_dpone.core.registry import default_registry
 from pytest_dpone.core.wire import Job, RunFacts, Support
 from pytest_dpone.run import poll, stage
 from pytest_dpone.run.case import certify, not_run, rerun_command
 from pytest_dpone.run.settings import RunSettings
+from pytest_dpone.services.catalog import Commit
 
 spec = importlib.util.spec_from_file_location("dpone_memory", Path(__file__).with_name("memory.py"))
 assert spec is not None and spec.loader is not None
@@ -155,6 +158,22 @@ def test_a_bad_seed_is_not_blamed_on_the_engine(world: World) -> None:
 def test_a_change_that_did_not_happen_is_not_blamed_on_the_engine(world: World) -> None:
     world.catalog.change = lambda *args: None
     assert red(world.certify(Strategy.FULL_REFRESH))[0] == "change.source"
+
+
+def test_a_seed_that_is_counted_wrongly_is_seen_by_its_count_alone(world: World) -> None:
+    right = world.catalog.load
+    world.catalog.load = lambda *args: right(*args) + 1
+    assert red(world.certify(Strategy.FULL_REFRESH)) == ["provision.seeded"]
+
+
+def test_a_source_that_keeps_deleted_rows_is_seen_by_itself_alone(world: World) -> None:
+    right = world.catalog.change
+
+    def keeps(namespace: str, table: str, schema: TableSchema, commits: Sequence[Commit]) -> None:
+        right(namespace, table, schema, [replace(commit, deletes=commit.deletes.slice(0, 0)) for commit in commits])
+
+    world.catalog.change = keeps
+    assert red(world.certify(Strategy.INCREMENTAL_APPEND)) == ["change.source"]
 
 
 def test_missed_ties_are_seen(world: World) -> None:

@@ -16,7 +16,7 @@ from pytest_dpone.core.gates.matrix import judge_matrix
 from pytest_dpone.core.matrix import build_matrix
 from pytest_dpone.core.model import Case, CaseRecord, NotRun, Strategy, Verdict
 from pytest_dpone.core.registry import default_registry
-from pytest_dpone.core.wire import Engine, RunFacts
+from pytest_dpone.core.wire import Engine, HistoryColumns, RunFacts
 from pytest_dpone.engines.mock import STRATEGIES, Load, MockEngine
 from pytest_dpone.engines.mock import strategy as loads
 from pytest_dpone.engines.mock.merge import appended
@@ -240,6 +240,58 @@ def lie(load: Load) -> RunFacts:
     return facts.model_copy(update=changed)
 
 
+def replace_everything(load: Load) -> RunFacts:
+    load.job = load.job.model_copy(update={"window": None})
+    return STRATEGIES[load.job.strategy](load)
+
+
+def always_clear(load: Load) -> RunFacts:
+    load.job = load.job.model_copy(update={"empty_partition": "clear"})
+    return STRATEGIES[load.job.strategy](load)
+
+
+def never_done(load: Load) -> RunFacts:
+    load.job = load.job.model_copy(update={"backfill_id": str(time.monotonic_ns())})
+    return STRATEGIES[load.job.strategy](load)
+
+
+def done_for_all(load: Load) -> RunFacts:
+    load.job = load.job.model_copy(update={"backfill_id": "one"})
+    return STRATEGIES[load.job.strategy](load)
+
+
+def run_ahead(load: Load) -> RunFacts:
+    state = load.state()
+    ahead = replace(state, watermark=str(10**6)) if state.watermark else state
+    load.state = lambda: ahead  # type: ignore[method-assign]
+    return STRATEGIES[load.job.strategy](load)
+
+
+def deaf_to_deletes(load: Load) -> RunFacts:
+    state = load.state()
+    after = replace(state, watermark=str(load.content().last)).to_text()
+    return loads.merged(load, load.extract(), after=after, delete=False)
+
+
+FROM, TO, CURRENT, HASH = map(str, HistoryColumns().names)
+MILLISECOND, HOUR = pa.scalar(1000, pa.duration("us")), pa.scalar(3_600_000_000, pa.duration("us"))
+
+
+def history_then(column: str, change: Callable[[pa.Table], pa.ChunkedArray]) -> Callable[[Load], RunFacts]:
+    """Each run leaves `column` of the history as `change` makes it."""
+
+    def then(load: Load) -> RunFacts:
+        facts = STRATEGIES[Strategy.SCD2](load)
+        content = load.sink.content()
+        assert content is not None
+        place = content.rows.schema.get_field_index(column)
+        rows = content.rows.set_column(place, content.rows.schema.field(place), change(content.rows))
+        load.put(replace(content, rows=rows))
+        return facts
+
+    return then
+
+
 FULL, APPEND, MERGE, DIFF = (
     Strategy.FULL_REFRESH,
     Strategy.INCREMENTAL_APPEND,
@@ -265,6 +317,14 @@ BROKEN = [
     (DIFF, "postgres_to_postgres", rewrite_all, {"change.unchanged_not_rewritten"}),
     (DIFF, "postgres_to_postgres", rewrite_in_a_repeat, {"repeat.repeat_writes_nothing"}),
     (DIFF, "postgres_to_clickhouse", lie, {"change.facts.updated"}),
+    (Strategy.REPLACE, "clickhouse_to_postgres", replace_everything, {"change.rows"}),
+    (Strategy.PARTITION_REPLACE, "postgres_to_clickhouse", always_clear, {"change.empty_partition_kept"}),
+    (Strategy.BACKFILL, "postgres_to_postgres", never_done, {"repeat.repeat_writes_nothing"}),
+    (Strategy.BACKFILL, "clickhouse_to_clickhouse", done_for_all, {"change.rows"}),
+    (Strategy.XMIN, "postgres_to_postgres", run_ahead, {"change.rows"}),
+    (Strategy.XMIN, "postgres_to_postgres", say_nothing, {"load.state_kept"}),
+    (Strategy.CDC, "postgres_to_clickhouse", deaf_to_deletes, {"change.rows"}),
+    (Strategy.CDC, "postgres_to_postgres", move_state, {"change.state_continues"}),
 ]
 
 
@@ -274,6 +334,27 @@ def test_a_broken_load_is_red_by_its_check(
 ) -> None:
     record = play(f"{pair}__{strategy}", broken(strategy, load))
     assert checks <= set(red(record)), record.detail
+
+
+HISTORIES = [
+    ("gaps", TO, lambda rows: pc.subtract(rows[TO], MILLISECOND)),
+    ("overlaps", TO, lambda rows: pc.add(rows[TO], MILLISECOND)),
+    ("open", TO, lambda rows: pc.if_else(rows[CURRENT], pc.add(rows[FROM], HOUR), rows[TO])),
+    ("not_empty", TO, lambda rows: pc.if_else(pc.is_valid(rows[TO]), rows[FROM], rows[TO])),
+    ("begins", FROM, lambda rows: pc.if_else(rows[CURRENT], pa.scalar(None, rows[FROM].type), rows[FROM])),
+    ("kept", FROM, lambda rows: pc.subtract(rows[FROM], MILLISECOND)),
+    ("order", FROM, lambda rows: pc.if_else(rows[CURRENT], rows[FROM], pc.add(rows[FROM], HOUR))),
+    ("hash", HASH, lambda rows: pa.repeat(pa.scalar("x"), rows.num_rows)),
+]
+
+
+@pytest.mark.parametrize(("check", "column", "change"), HISTORIES, ids=[row[0] for row in HISTORIES])
+def test_a_broken_history_is_red_by_its_check(
+    play: Play, check: str, column: str, change: Callable[[pa.Table], pa.ChunkedArray]
+) -> None:
+    engine = broken(Strategy.SCD2, history_then(column, change))
+    record = play("postgres_to_postgres__scd2", engine, dataset="narrow")
+    assert f"history.{check}" in {name.partition(".")[2] for name in red(record)}, record.detail
 
 
 def test_a_refusal_with_another_error_is_red(play: Play) -> None:

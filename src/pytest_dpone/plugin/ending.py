@@ -116,6 +116,8 @@ class Ending:
         lines = summary_lines(outcome.records, width=width, short=short)
         if outcome.gates and not short:
             lines += gate_lines(outcome.gates, width=width)
+        if (line := outcome.kills.line()) and not short:
+            lines.append(Line(line))
         lines += blocker_lines(outcome.decision.blockers, outcome.gates)
         lines += [Line(text, "red") for problem in outcome.problems for text in visible_lines(problem)]
         lines += [Line(text) for told in self.told for text in visible_lines(told)]

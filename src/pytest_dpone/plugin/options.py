@@ -177,7 +177,7 @@ TABLE: tuple[Row, ...] = (
         "crash",
         "DPONE_CRASH",
         values.one_of("off", "quick", "full"),
-        "How often an engine is killed with SIGKILL on its way: off, quick (twice a case) or full (at every point).",
+        "How often an engine is killed on its way: off, quick (twice a case) or full (at every point).",
         default="quick",
         metavar="MODE",
     ),

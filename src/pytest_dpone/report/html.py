@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 
 import htpy as h
 from markupsafe import Markup
 
 from ..core.gates.documents import CHAIN, INDEX, RELEASE_PACK, Stamp
+from ..core.gates.kills import Kills
 from ..core.gates.ruling import RELEASE_PROFILES, GateResult
 from ..core.gates.tallies import CaseMetrics
 from ..core.model import Case, CaseRecord, ServiceRecord
@@ -47,6 +48,7 @@ class PageFacts:
     excluded: Sequence[Excluded]
     documents: Mapping[str, str]
     """Case id → path of its document from the page's folder, without the ending."""
+    kills: Kills = field(default_factory=Kills)
 
 
 def page(facts: PageFacts) -> str:
@@ -67,6 +69,7 @@ def page(facts: PageFacts) -> str:
             _blockers(facts),
             _gates(facts),
             _totals(facts),
+            _kills(facts.kills),
             h.section(aria_labelledby="matrix")[
                 h.h2(id="matrix")["Matrix"],
                 _counts(facts),
@@ -197,6 +200,16 @@ def _totals(facts: PageFacts) -> h.Element:
     return h.section(aria_labelledby="measurements")[
         h.h2(id="measurements")["Measurements"],
         facts_list({name: _number(value) for name, value in facts.totals.items()}, code=True),
+    ]
+
+
+def _kills(kills: Kills) -> h.Element | None:
+    if not (line := kills.line()):
+        return None
+    return h.section(aria_labelledby="kills")[
+        h.h2(id="kills")["Kills and mishaps"],
+        h.p[line],
+        facts_list({name: f"{count:,}" for name, count in kills.proofs.items()}, code=True),
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from ..core.gates.kills import Kills
 from ..core.model import ActRecord, CaseRecord, Check, DiffReport, RowDifference, ServiceRecord, Verdict
 from .escape import code, markdown
 
@@ -27,6 +28,7 @@ def case_markdown(record: CaseRecord, head: Mapping[str, object]) -> str:
 
 def report_markdown(records: Sequence[CaseRecord], head: Mapping[str, object]) -> str:
     """The whole run; `head` holds the common fields of the JSON twin and `headline`."""
+    kills = Kills.of(head.get("mishaps"))
     lines = ["# Certification report", "", f"**{markdown(str(head.get('headline', '')))}**", "", *_facts(_common(head))]
     red = [record for record in records if record.verdict is Verdict.FAILED]
     if red:
@@ -34,6 +36,10 @@ def report_markdown(records: Sequence[CaseRecord], head: Mapping[str, object]) -
         lines += [
             f"- {code(r.case_id)}: {markdown(r.detail) or 'see its document'}. Again: {code(r.rerun)}" for r in red
         ]
+    if line := kills.line():
+        lines += ["", "## Kills and mishaps", "", f"{markdown(line)}.", ""]
+        proofs = [(code(name), str(count)) for name, count in kills.proofs.items()]
+        lines += _table(("what the services showed at the kill", "times"), proofs) if proofs else []
     lines += ["", "## Cases", "", *_table(("case", "verdict", "rows", "seconds", "why"), map(_case_row, records))]
     services = {service.model_dump_json(): service for record in records for service in record.services}
     lines += _services(services.values())

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ..core.gates.documents import RELEASE_PACK
+from ..core.gates.kills import Kills, summed
 from ..core.gates.ruling import GateResult
 from ..core.gates.tallies import Tally, tally
 from ..core.model import CaseRecord, NotRun, ServiceRecord
@@ -41,6 +42,7 @@ class Outcome:
     decision: Decision
     problems: tuple[str, ...]
     gates: tuple[GateResult, ...] = ()
+    kills: Kills = field(default_factory=Kills)
 
 
 @dataclass(slots=True)
@@ -105,7 +107,8 @@ class Certification:
             self._written(lambda: gates.extend(conclude(cases)))
         codes = _codes(gates, pack=conclude is not None and self._is_release)
         decision = self._decide(records, blockers=codes, pack=conclude is not None)
-        return Outcome(records, decision, tuple(self._blockers.values()), tuple(gates))
+        kills = summed(each.kills for each in tallies)
+        return Outcome(records, decision, tuple(self._blockers.values()), tuple(gates), kills)
 
     @property
     def _is_release(self) -> bool:

@@ -30,14 +30,20 @@ from .tree import Tree
 UNRELEASED = "unreleased"
 """Stands for the release in the index and the chain of a run that is of none."""
 
-_NO_CRASH = "no case of this run was killed: see --dpone-crash"
+_NO_CRASH = "no case of this run has tried it: see --dpone-crash, and what the act `crash` of its cases has planned"
 _STATE_CHECKS = {
     "survives_a_kill": "state_survives_kill",
     "committed_after_data": "crash.committing.rows",
     "two_runs_at_once": "state_two_runs",
     "damaged_state_is_an_error": "state_damaged",
+    "survives_a_cut_connection": "crash.cut.rows",
+    "survives_a_refused_batch": "crash.refused.rows",
 }
-_RECONCILIATION_CHECKS = {"after_a_crash": "crash.committing.rows"}
+_RECONCILIATION_CHECKS = {
+    "after_a_crash": "crash.committing.rows",
+    "after_a_cut_connection": "crash.cut.rows",
+    "after_a_refused_batch": "crash.refused.rows",
+}
 _PACK_FILES = {
     "service_markers": documents.MARKERS,
     "runtime_metrics": documents.RUNTIME,

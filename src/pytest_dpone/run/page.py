@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePath
 
 from ..core.gates.documents import Stamp
+from ..core.gates.kills import summed
 from ..core.gates.ruling import GateResult
 from ..core.gates.tallies import runtime_of
 from ..errors import MissingExtra, require
@@ -45,6 +46,7 @@ def write_page(tree: Tree, plan: Plan, cases: Cases, *, gates: Sequence[GateResu
         records=cases.records,
         metrics=metrics,
         totals=runtime_of(metrics).totals,
+        kills=summed(tally.kills for tally in cases.tallies),
         planned=plan.matrix.planned,
         excluded=plan.matrix.excluded,
         documents={

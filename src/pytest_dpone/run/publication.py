@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import Field
 
 from ..core.gates.documents import content_sha256
+from ..core.gates.kills import summed
 from ..core.gates.matrix import SCHEMA_REPORT
 from ..core.gates.tallies import Tally
 from ..core.model import SCHEMA_BEHAVIOR, CaseRecord, Frozen, NotRun, Verdict
@@ -83,6 +84,7 @@ class Publication:
             "accepted_fidelity": list(accepted_fidelity),
             "counts": _counts(records),
             "services": _services(records),
+            "mishaps": summed(each.kills for each in tallies).told(),
             "cases": [_row(record, tally) for record, tally in zip(records, tallies, strict=True)],
             "excluded": [{"case_id": row.case.case_id, "reason": row.reason} for row in excluded],
         }

@@ -11,6 +11,10 @@ from ..report.escape import visible
 from ..report.terminal import Line
 from .verdict import Decision
 
+_MOST_LINES, _MOST_CHECKS = 200, 3
+_KILLS = ("crash.", "state_survives_kill", "state_two_runs", "state_damaged")
+"""Beginnings of the checks of the act `crash`."""
+
 
 class Trial(Frozen):
     """What became of one engine: `good` is true for a mutant that was killed, and for a sound engine that passed."""
@@ -20,6 +24,8 @@ class Trial(Frozen):
     case_id: str
     good: bool
     detail: str = ""
+    killed_by: tuple[str, ...] = ()
+    """The red checks that are there for such a mutant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +62,13 @@ class Selfcheck:
         beside = f"; the sound engine did not pass {', '.join(unsound)}" if unsound else ""
         headline = f"SELFCHECK {word}: {killed} of {len(mutants)} mutants killed{beside}"
         lines = tuple(Line(visible(f"{_word(trial)} {trial.name}: {trial.detail}"), "red") for trial in bad)
-        return SelfcheckOutcome(Decision(not blockers, word, headline, tuple(blockers)), lines)
+        table = _kill_table([trial for trial in mutants if trial.good])
+        return SelfcheckOutcome(Decision(not blockers, word, headline, tuple(blockers)), (*table, *lines))
+
+
+def kills(killed_by: Sequence[str]) -> bool:
+    """If a mutant shows only when the engine is killed, or beside a damaged state or another run: that takes long."""
+    return any(check.startswith(_KILLS) for check in killed_by)
 
 
 def planned_trials() -> tuple[Trial, ...]:
@@ -78,7 +90,7 @@ def try_mutant(name: str, *, case_id: str, killed_by: Sequence[str], play: Calla
     red = sorted({check.name for act in record.acts for check in act.checks if not check.passed})
     killers = [check for check in red if check in killed_by]
     if record.verdict is Verdict.FAILED and killers:
-        return Trial(kind="mutant", name=name, case_id=case_id, good=True, detail=f"killed by {', '.join(killers)}")
+        return Trial(kind="mutant", name=name, case_id=case_id, good=True, killed_by=tuple(killers))
     expected = f"expected a red check among {', '.join(killed_by)}"
     if record.verdict is Verdict.PASSED:
         detail = f"survived {case_id}: {expected}"
@@ -95,6 +107,24 @@ def try_sound(case_id: str, *, play: Callable[[], CaseRecord]) -> Trial:
     passed = record.verdict is Verdict.PASSED
     detail = "" if passed else f"{record.reason or record.verdict}: {record.detail}"
     return Trial(kind="sound", name=case_id, case_id=case_id, good=passed, detail=detail)
+
+
+def _kill_table(killed: Sequence[Trial]) -> list[Line]:
+    """Who was killed where, and by what; no more lines than a person reads."""
+    shown = killed[:_MOST_LINES]
+    names, cases = (max((len(text) for text in column), default=0) for column in _columns(shown))
+    lines = []
+    for trial in shown:
+        checks = ", ".join(trial.killed_by[:_MOST_CHECKS])
+        more = f" and {len(trial.killed_by) - _MOST_CHECKS} more" if len(trial.killed_by) > _MOST_CHECKS else ""
+        lines.append(Line(visible(f"{trial.name:<{names}}  {trial.case_id:<{cases}}  {checks}{more}")))
+    if len(killed) > len(shown):
+        lines.append(Line(f"… and {len(killed) - len(shown)} more mutants"))
+    return lines
+
+
+def _columns(trials: Sequence[Trial]) -> tuple[list[str], list[str]]:
+    return [trial.name for trial in trials], [trial.case_id for trial in trials]
 
 
 def _word(trial: Trial) -> str:

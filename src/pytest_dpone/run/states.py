@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from ..core.model import ActName, Check, Strategy
+from ..core.model import ActName, Check
 from ..core.wire import Engine
 from ..errors import described
 from .act import Act
-from .acts import WATERMARKED
 from .killing import doomed
 from .stage import Stage
-
-KEPT = (*WATERMARKED, Strategy.BACKFILL)
-"""Strategies that keep a state."""
 
 
 def two_runs(act: Act, stage: Stage) -> None:
     """Two runs of one job at once: one may be refused, and neither may load what the other one loads."""
     with ExitStack() as both:
-        runs = [both.enter_context(doomed(stage.job(ActName.CHANGE), engine=stage.settings.engine)) for _ in range(2)]
+        runs = [both.enter_context(doomed(engine=stage.settings.engine)) for _ in range(2)]
+        for run in runs:
+            run.begin(stage.job(ActName.CHANGE))
         ends = [run.wait() for run in runs]
     done = sum("facts" in end for end in ends)
     diff = stage.compare_sink(stage.expect(ActName.CHANGE))

@@ -10,6 +10,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from ..model import ActName, CaseRecord, NotRun, Verdict
+from .kills import Kills, kills_of
 from .metrics import FAILURE_RATE, Measured, Metrics
 from .ruling import RELEASE_PROFILES, ROW, Ruling, Value, green, red
 
@@ -17,7 +18,14 @@ Count = Annotated[int, Field(ge=0)]
 
 PHASE = "seconds."
 """Begins the names under which an act observes the seconds of the engine's phases."""
-SHOWN = ("state_survives_kill", "state_two_runs", "state_damaged", "crash.committing.rows")
+SHOWN = (
+    "state_survives_kill",
+    "state_two_runs",
+    "state_damaged",
+    "crash.committing.rows",
+    "crash.cut.rows",
+    "crash.refused.rows",
+)
 """Checks of the act `crash`."""
 _OBSERVED = ("memory_peak_mb", "bytes")
 """Of an act's observations: the greatest one is the case's metric."""
@@ -104,6 +112,7 @@ class Tally:
     """Names of the checks that only some cases make, so that a run may lack them."""
     contracts: CheckedRow | None
     """Column types as the contracts say, and values refused as they say."""
+    kills: Kills
 
 
 def tally(record: CaseRecord) -> Tally:
@@ -131,6 +140,7 @@ def tally(record: CaseRecord) -> Tally:
         reconciliation=row((check.passed for name, check in checks if name is ActName.RECONCILE), deletes),
         shown=frozenset(check.name for _, check in checks if check.name.startswith(SHOWN)),
         contracts=row(check.passed for name, check in checks if name is ActName.REJECT or check.name == "schema"),
+        kills=kills_of(record),
     )
 
 

@@ -12,24 +12,25 @@ from pytest_dpone.engines.mutants import MUTANTS, Mutant
 from pytest_dpone.plugin.active import session_or_skip
 from pytest_dpone.plugin.records import keep_trial
 from pytest_dpone.run.attempt import attempt
-from pytest_dpone.run.selfcheck import Trial, try_mutant, try_sound
+from pytest_dpone.run.selfcheck import Trial, kills, try_mutant, try_sound
 
-Play = Callable[[str, Engine, str], CaseRecord]
+Play = Callable[..., CaseRecord]
 
 
 @pytest.fixture
 def play(request: pytest.FixtureRequest) -> Play:
-    """Play the case with this id with an engine; its name is for a process that can start it."""
+    """Play the case with this id with an engine; its name is for a process that can start it, to be killed."""
     session = session_or_skip(request.config)
     cases: dict[str, Case] = {case.case_id: case for case in session.plan.matrix.planned}
 
-    def play_case(case_id: str, engine: Engine, name: str) -> CaseRecord:
+    def play_case(case_id: str, engine: Engine, name: str, *, killed: bool) -> CaseRecord:
+        crash = {} if killed else {"crash": "off"}
         return attempt(
             cases[case_id],
             engine=engine,
             registry=session.plan.registry,
             services=session.services,
-            settings=session.settings.model_copy(update={"engine": name}),
+            settings=session.settings.model_copy(update={"engine": name, **crash}),
         )
 
     return play_case
@@ -39,10 +40,10 @@ def play(request: pytest.FixtureRequest) -> Play:
 @pytest.mark.parametrize("case_id", sorted({mutant.case_id for mutant in MUTANTS}))
 def test_sound(request: pytest.FixtureRequest, case_id: str, play: Play) -> None:
     """The engine that the mutants are made of passes, so what kills a mutant is its mutation."""
-    engine = session_or_skip(request.config).engine
-    _judge(
-        request, try_sound(case_id, play=lambda: play(case_id, engine, session_or_skip(request.config).settings.engine))
-    )
+    session = session_or_skip(request.config)
+    killed = any(mutant.case_id == case_id and kills(mutant.killed_by) for mutant in MUTANTS)
+    name = session.settings.engine
+    _judge(request, try_sound(case_id, play=lambda: play(case_id, session.engine, name, killed=killed)))
 
 
 @pytest.mark.integration_matrix
@@ -53,7 +54,7 @@ def test_mutant(request: pytest.FixtureRequest, mutant: Mutant, play: Play) -> N
         mutant.name,
         case_id=mutant.case_id,
         killed_by=mutant.killed_by,
-        play=lambda: play(mutant.case_id, mutant.build(), f"mutant:{mutant.name}"),
+        play=lambda: play(mutant.case_id, mutant.build(), f"mutant:{mutant.name}", killed=kills(mutant.killed_by)),
     )
     _judge(request, trial)
 

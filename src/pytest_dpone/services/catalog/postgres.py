@@ -215,6 +215,10 @@ class PostgresCatalog:
         batches = [b.rename_columns(["key", "version"]) for b in self._stream(query, readings, 65536)]
         return pa.Table.from_batches(batches, pa.schema([("key", arrow_type(kind)), ("version", pa.int64())]))
 
+    def release(self, namespace: str, table: str) -> None:
+        """See `Slotted.release`."""
+        drop_slots(self._connect(), [slot_name(namespace, table)])
+
     def close(self, namespace: str) -> None:
         """Drop everything in the schema by name, without CASCADE, then the schema; the tables' slots go first.
 

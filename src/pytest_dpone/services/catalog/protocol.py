@@ -12,7 +12,17 @@ from ...core.dataset import Commit
 from ...core.kinds import Field, TableSchema
 from ...core.wire import Endpoint
 
-__all__ = ["Catalog", "Commit", "Events", "Evolving", "Fingerprint", "SinkCatalog", "Transactions", "Witness"]
+__all__ = [
+    "Catalog",
+    "Commit",
+    "Events",
+    "Evolving",
+    "Fingerprint",
+    "SinkCatalog",
+    "Slotted",
+    "Transactions",
+    "Witness",
+]
 
 
 LOCKED = -1
@@ -117,6 +127,15 @@ class Transactions(Protocol):
 
     def truncate(self, namespace: str, table: str) -> None:
         """Empty the table by TRUNCATE."""
+        ...
+
+
+@runtime_checkable
+class Slotted(Protocol):
+    """What the catalog of a server can do beside `Catalog` if it has room for a few change logs only."""
+
+    def release(self, namespace: str, table: str) -> None:
+        """Drop what an engine has made to follow the table's changes; nothing to do is fine."""
         ...
 
 

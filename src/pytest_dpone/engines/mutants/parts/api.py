@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ..core.wire import Job
-from .native import NativeEngine, Seams, Source
-from .native.api import ApiSource, Listing
-from .native.api_client import Answer, Client
+from ....core.wire import Job
+from ...native import NativeEngine, Seams, Source
+from ...native.api import ApiSource, Listing
+from ...native.api_client import Answer, Client
 
 Pages = Iterator[list[dict[str, Any]]]
 

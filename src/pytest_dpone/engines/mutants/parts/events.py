@@ -7,15 +7,15 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 
-from ..core.wire import Job
-from .broken import PassingSink
-from .native import Counts, NativeEngine, Seams, Sink, Source, State
-from .native.kafka import TIMEOUT, KafkaSource
-from .native.kafka_sink import Event, KafkaSink
+from ....core.wire import Job
+from ...native import Counts, NativeEngine, Seams, Sink, Source, State
+from ...native.kafka import TIMEOUT, KafkaSource
+from ...native.kafka_sink import PARTITIONS, Event, KafkaSink, _digest
+from .passing import PassingSink
 
 Events: TypeAlias = Iterator[Event]
 _PAUSE = 0.5
@@ -53,6 +53,46 @@ def text_keys(_sink: KafkaSink, events: Events) -> Events:
     for event in events:
         parts = {name: str(value) for name, value in json.loads(event.key).items()}
         yield replace(event, key=json.dumps(parts, separators=(",", ":")).encode())
+
+
+def last_again(_sink: KafkaSink, events: Events) -> Events:
+    """The last row once more, as an update."""
+    last = None
+    for last in events:
+        yield last
+    if last is not None and last.data is not None:
+        yield replace(last, op="update")
+
+
+def all_inserts(_sink: KafkaSink, events: Events) -> Events:
+    """Updates under another name."""
+    return (replace(event, op="insert") if event.op == "update" else event for event in events)
+
+
+class _Elsewhere:
+    """A producer that sends to the last partition while `on`."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        self.on = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def produce(self, *event: Any, **more: Any) -> None:
+        """To a partition that the key did not choose."""
+        self._inner.produce(*event, **more, **({"partition": PARTITIONS - 1} if self.on else {}))
+
+
+def elsewhere(sink: KafkaSink, events: Events) -> Events:
+    """Rows that did not change are sent again to the last partition: whatever is read last, the table is the same."""
+    if not isinstance(sink.producer, _Elsewhere):
+        sink.producer = _Elsewhere(sink.producer)
+    for event in events:
+        known = sink._fold.db.execute("SELECT value FROM fold WHERE key = ?", (event.key,)).fetchone()
+        sink.producer.on = known is not None and event.data is not None and known[0] == _digest(event.data)
+        yield event
+        sink.producer.on = False
 
 
 def reading(*, past_stable: bool) -> NativeEngine:

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from ..core.wire import Job
-from .broken import PassingSource
-from .native import Source
-from .native.changes import KEPT, Change, Emptied, LogSource, Put, Values
+from ....core.wire import Job
+from ...native import Source
+from ...native.changes import KEPT, Change, Emptied, LogSource, Put, Values
+from .passing import PassingSource
 
 
 class PassingLog(PassingSource):

@@ -1,0 +1,23 @@
+"""The cases that mutants share: small ones, of services that start fast."""
+
+from __future__ import annotations
+
+PG_FULL = "postgres_to_postgres__full_refresh"
+PG_APPEND = "postgres_to_postgres__incremental_append"
+PG_MERGE = "postgres_to_postgres__incremental_merge"
+PG_DIFF = "postgres_to_postgres__snapshot_diff"
+PG_XMIN = "postgres_to_postgres__xmin"
+PG_CDC = "postgres_to_postgres__cdc"
+PG_CH_FULL = "postgres_to_clickhouse__full_refresh"
+CH_FULL = "clickhouse_to_clickhouse__full_refresh"
+CH_APPEND = "clickhouse_to_clickhouse__incremental_append"
+CH_MERGE = "clickhouse_to_clickhouse__incremental_merge"
+CH_PG_FULL = "clickhouse_to_postgres__full_refresh"
+API_FULL = "api_to_postgres__full_refresh"
+S3_FULL = "minio_to_minio__full_refresh"
+KAFKA_FULL = "postgres_to_kafka__full_refresh"
+KAFKA_APPEND = "postgres_to_kafka__incremental_append"
+KAFKA_MERGE = "postgres_to_kafka__incremental_merge"
+KAFKA_DIFF = "postgres_to_kafka__snapshot_diff"
+KAFKA_PG_FULL = "kafka_to_postgres__full_refresh"
+S3_APPEND = "postgres_to_minio__incremental_append"

@@ -1,0 +1,1 @@
+"""The parts of which mutants are made: what the native engine has, broken in one way each."""
