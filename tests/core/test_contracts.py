@@ -123,4 +123,4 @@ def test_a_column_tells_its_kind(kind: str) -> None:
 def test_columns_of_other_types_have_a_kind_of_their_own_or_none() -> None:
     assert (kind_of(pa.uuid()), kind_of(pa.json_())) == ("uuid", "json")
     assert kind_of(pa.timestamp("ns")) is None
-    assert kind_of(pa.decimal256(50, 1)) is None
+    assert kind_of(pa.decimal256(50, 1)) == "decimal(50,1)"

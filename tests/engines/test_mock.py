@@ -127,6 +127,8 @@ def test_whole_kinds_may_be_lossy_or_refused(monkeypatch: pytest.MonkeyPatch) ->
 
 REFUSED = [
     ("postgres", "text", "nul", ["a", "a\0b"], pa.string()),
+    ("kafka", "text", "one_megabyte", ["a", "x" * 2**20], pa.string()),
+    ("kafka", "binary", "one_megabyte", [b"x" * 2**20], pa.binary()),
     ("mssql", "float32", "not_finite", [1.5, math.inf], pa.float32()),
     ("mssql", "float32", "subnormal", [1.401298464324817e-45], pa.float32()),
     ("mssql", "float64", "not_finite", [-math.inf], pa.float64()),

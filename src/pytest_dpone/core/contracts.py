@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..errors import UsageError
-from .kinds import KINDS, decimal_of
+from .kinds import KINDS, Field, decimal_of
+from .own import OTHER, OWN, is_own
 
 How = Literal["exact", "widened", "lossy", "rejected"]
 
@@ -117,7 +118,7 @@ def _minio() -> Iterator[Contract]:
     yield Contract("minio", "uint64", native=("uint64",))
     yield Contract("minio", "float32", native=("float", "double"))
     yield Contract("minio", "float64", native=("double",))
-    yield Contract("minio", "decimal", native=("decimal128({p}, {s})",))
+    yield Contract("minio", "decimal", native=("decimal128({p}, {s})", "decimal256({p}, {s})"))
     yield Contract("minio", "text", native=text)
     yield Contract("minio", "binary", native=("binary", "large_binary"))
     yield Contract("minio", "date", native=("date32[day]",))
@@ -178,6 +179,15 @@ def _kafka() -> Iterator[Contract]:
     yield Contract("kafka", "decimal", native=("decimal({p},{s})",))
     yield Contract("kafka", "text", native=("string",))
     yield Contract("kafka", "binary", native=("bytes",))
+    for kind in ("text", "binary"):
+        yield Contract(
+            "kafka",
+            kind,
+            "rejected",
+            feature="one_megabyte",
+            error=r"(?i)too.?large",
+            note="a message has 1 MB at most",
+        )
     yield Contract("kafka", "date", native=("date",))
     yield Contract("kafka", "time", native=("time-micros",))
     yield Contract("kafka", "timestamp", native=("local-timestamp-micros",))
@@ -205,24 +215,46 @@ def _api() -> Iterator[Contract]:
         yield Contract("api", kind, native=(native,), note=notes.get(kind, ""))
 
 
-@dataclass(frozen=True, slots=True)
+_TEXTS = {
+    "postgres": ("text", "character varying"),
+    "mssql": ("nvarchar(max)",),
+    "clickhouse": ("String",),
+    "minio": ("string", "large_string", "string_view"),
+    "kafka": ("string",),
+}
+"""Where a family keeps the text of another one's own types."""
+
+
+def _own() -> Iterator[Contract]:
+    """The types of each family's own, and what all others make of them: text."""
+    for own in OWN.values():
+        yield Contract(
+            own.family, own.kind, native=(own.native, *_TEXTS[own.family]), note="as the server's text of it"
+        )
+    for family, native in _TEXTS.items():
+        yield Contract(family, OTHER, "widened", native, source=False, note="other families' own types, as their text")
+
+
+@dataclass(frozen=True)
 class Contracts:
     """A table of contracts with look-ups. `default_contracts()` is the shipped one."""
 
     rows: tuple[Contract, ...]
     case_blind: frozenset[str] = CASE_BLIND
 
+    @cached_property
+    def _by_kind(self) -> dict[tuple[str, str], dict[str, Contract]]:
+        """(family, kind) → feature → contract."""
+        found: dict[tuple[str, str], dict[str, Contract]] = {}
+        for row in self.rows:
+            found.setdefault((row.family, row.kind), {})[row.feature] = row
+        return found
+
     def find(self, family: str, kind: str, feature: str = "") -> Contract | None:
         """The contract of `family` for `kind`; with a feature the feature's own row, else the kind's."""
         plain = "decimal" if decimal_of(kind) else kind
-        best: Contract | None = None
-        for row in self.rows:
-            if row.family == family and row.kind == plain:
-                if feature and row.feature == feature:
-                    return row
-                if not row.feature:
-                    best = row
-        return best
+        rows = self._by_kind.get((family, plain)) or self._by_kind.get((family, OTHER if is_own(kind) else plain), {})
+        return rows.get(feature) or rows.get("")
 
     def is_source_kind(self, family: str, kind: str) -> bool:
         """If `family` has a native type for `kind`, so that a source table can have such a column."""
@@ -237,6 +269,10 @@ class Contracts:
                 f"{family} has no native type for {kind}", hint="the dataset leaves such columns out for this source"
             )
         return _spell(found.native[0], kind)
+
+    def column_type(self, family: str, field: Field) -> str:
+        """The type that a source table of `family` declares for `field`."""
+        return field.native or self.native_type(family, field.kind)
 
     def losses(self, family: str, kind: str) -> list[str]:
         """The rules that `family` applies to values of `kind`, of all features."""
@@ -283,4 +319,4 @@ def _wider_decimal(kind: str, native: str) -> bool:
 @cache
 def default_contracts() -> Contracts:
     """The contracts of the shipped families."""
-    return Contracts((*_postgres(), *_mssql(), *_clickhouse(), *_minio(), *_kafka(), *_api()))
+    return Contracts((*_postgres(), *_mssql(), *_clickhouse(), *_minio(), *_kafka(), *_api(), *_own()))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from ..errors import UsageError
+from .own import OTHER, OWN
 
 _ARROW: dict[str, pa.DataType] = {
     "bool": pa.bool_(),
@@ -40,9 +41,14 @@ def decimal_of(kind: str) -> tuple[int, int] | None:
 
 
 def arrow_type(kind: str) -> pa.DataType:
-    """The canonical Arrow type of `kind`. `uuid` is lower-case text, `json` its text, `timestamptz` in UTC."""
+    """The canonical Arrow type of `kind`. `uuid` is lower-case text, `json` its text, `timestamptz` in UTC.
+
+    Of a family's own type (`core.own`) it is the text that the server prints.
+    """
     if decimal := decimal_of(kind):
-        return pa.decimal128(*decimal)
+        return pa.decimal128(*decimal) if decimal[0] <= 38 else pa.decimal256(*decimal)
+    if kind in OWN or kind == OTHER:
+        return pa.string()
     try:
         return _ARROW[kind]
     except KeyError:
@@ -55,7 +61,7 @@ def kind_of(found: pa.DataType) -> str | None:
         return "uuid"
     if isinstance(found, pa.JsonType):
         return "json"
-    if isinstance(found, pa.Decimal128Type):
+    if isinstance(found, pa.Decimal128Type | pa.Decimal256Type):
         return f"decimal({found.precision},{found.scale})"
     return next((kind for kind, canonical in _ARROW.items() if canonical == found), None)
 
@@ -65,13 +71,15 @@ class Field:
     """A column of a dataset: its name as the user's database would have it, its kind, and if NULL may occur.
 
     The values of a `steady` column never change, so an update must not name it: what is stored apart from its row
-    (TOAST) then stays as it is, and a change log does not repeat it.
+    (TOAST) then stays as it is, and a change log does not repeat it. `native` is the type that a source table declares,
+    if it is not the one that the contract of the kind names first.
     """
 
     name: str
     kind: str
     nullable: bool = True
     steady: bool = False
+    native: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,16 +6,24 @@ from dataclasses import dataclass
 
 from ..contracts import Contracts
 from ..kinds import Field, TableSchema
+from ..own import OWN
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A payload column: `nulls` is the share of NULLs in per mille; see `Field` for `steady`."""
+    """A payload column: `nulls` is the share of NULLs in per mille; see `Field` for `steady`.
+
+    With `source` it is a column of that family only, which declares it by the type `native`, if there is one. A `large`
+    column is NULL but in the first row, where it has a megabyte, if both ends hold that.
+    """
 
     name: str
     kind: str
     nulls: int
     steady: bool = False
+    source: str = ""
+    native: str = ""
+    large: bool = False
 
 
 ROLES = (
@@ -41,7 +49,12 @@ _NAMES = (
     Column(LONGEST_NAME, "text", 900),
 )
 
-_STEADY = (Column("steady", "text", 250, steady=True), Column("steady_blob", "binary", 500, steady=True))
+_STEADY = (
+    Column("steady", "text", 250, steady=True),
+    Column("steady_blob", "binary", 500, steady=True),
+    Column("one_megabyte", "text", 1000, steady=True, large=True),
+    Column("one_megabyte_blob", "binary", 1000, steady=True, large=True),
+)
 
 _KINDS = (
     ("flag", "bool"),
@@ -65,12 +78,36 @@ _KINDS = (
     ("tags", "array<text>"),
 )
 
+_OTHER_TYPES = (
+    Column("varchar", "text", 250, source="postgres", native="character varying(10000)"),
+    Column("plain json", "json", 250, source="postgres", native="json"),
+    Column("LowCardinality", "text", 0, source="clickhouse", native="LowCardinality(String)"),
+    Column("LowCardinality(Nullable)", "text", 250, source="clickhouse", native="LowCardinality(Nullable(String))"),
+    Column("instant in a zone", "timestamptz", 250, source="clickhouse", native="DateTime64(6, 'Europe/Berlin')"),
+    Column("Decimal256", "decimal(76,20)", 250, source="clickhouse"),
+    Column("decimal256", "decimal(76,20)", 250, source="minio"),
+    Column("large_string", "text", 250, source="minio", native="large_string"),
+    Column("large_binary", "binary", 250, source="minio", native="large_binary"),
+    Column("dictionary", "text", 250, source="minio", native="dictionary<values=string, indices=int32, ordered=0>"),
+    Column("nanoseconds", "time", 250, source="minio", native="time64[ns]"),
+    Column("instant of Berlin", "timestamptz", 250, source="minio", native="timestamp[us, tz=Europe/Berlin]"),
+)
+"""Common kinds in another type of a family."""
+
+_OWN = (
+    *(Column(f"own {own.name}", own.kind, 250 if own.nullable else 0) for own in OWN.values()),
+    *(Column(f"own {own.name} 2", own.kind, 900 if own.nullable else 0) for own in tuple(OWN.values())[::2]),
+)
+
 STANDARD = (
     *(Column(f"{name}_{nulls}", kind, nulls * 10) for name, kind in _KINDS for nulls in (25, 90)),
     *_NAMES,
     *_STEADY,
+    *_OTHER_TYPES,
+    *_OWN,
 )
-"""Every kind twice, with 25 % and 90 % NULLs, the names that break careless SQL, and what no update touches."""
+"""Every kind twice, with 25 % and 90 % NULLs, the names that break careless SQL, what no update touches, and what
+the source has types of its own for."""
 
 NARROW = (
     Column("medium", "int32", 0),
@@ -92,7 +129,7 @@ def schema_for(columns: tuple[Column, ...], *, source: str, sink: str, contracts
     taken: set[str] = set()
     fields = list(ROLES)
     for column in columns:
-        if not contracts.is_source_kind(source, column.kind):
+        if column.source not in ("", source) or not contracts.is_source_kind(source, column.kind):
             continue
         if blind and column.name.casefold() in taken:
             continue
@@ -100,5 +137,5 @@ def schema_for(columns: tuple[Column, ...], *, source: str, sink: str, contracts
         nullable = column.nulls > 0
         if column.kind.startswith("array"):
             nullable = nullable and contracts.holds(source, column.kind, "null_array")
-        fields.append(Field(column.name, column.kind, nullable=nullable, steady=column.steady))
+        fields.append(Field(column.name, column.kind, nullable=nullable, steady=column.steady, native=column.native))
     return TableSchema(tuple(fields))

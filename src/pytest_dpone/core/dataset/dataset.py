@@ -12,15 +12,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..contracts import Contracts
-from ..kinds import Field, TableSchema, arrow_type
+from ..kinds import Field, TableSchema, arrow_type, decimal_of
 from . import partitions
 from .change import Commit, Counts, Fate, plan_counts
 from .columns import NARROW, ROLES, STANDARD, schema_for
-from .values import arange, edges_of, mix, plain_values, remainder, salt, u64
+from .values import LARGE, arange, edges_of, mix, plain_values, remainder, salt, u64
 
 WATERMARK = dt.datetime(2024, 3, 31, 12, tzinfo=dt.UTC)
 """The greatest cursor of S0. Several rows share it."""
 
+_DIGITS = {"mssql": 38}
+"""Digits of the widest decimal, of sinks that don't have 76."""
 _SECOND, _DAY = 1_000_000, 86_400_000_000
 _TIE_EVERY = 61
 _REMEMBERED = 2_000
@@ -64,8 +66,10 @@ class Dataset:
     def __init__(self, spec: DatasetSpec, *, source: str, sink: str, contracts: Contracts) -> None:
         self.spec, self.source, self.sink, self.contracts = spec, source, sink, contracts
         columns = NARROW if spec.kind == "narrow" else STANDARD
+        columns = tuple(c for c in columns if (decimal_of(c.kind) or (0,))[0] <= _DIGITS.get(sink, 76))
         self.schema = schema_for(columns, source=source, sink=sink, contracts=contracts)
         self._nulls = {c.name: c.nulls for c in columns}
+        self._large = {c.name for c in columns if c.large}
         self._made: dict[tuple[tuple[int, ...], bytes], pa.RecordBatch] = {}
 
     @cached_property
@@ -277,6 +281,8 @@ class Dataset:
 
     def _payload(self, field: Field, numbers: pa.Array) -> pa.Array:
         """Plain values, an eighth of them edge values, and NULLs by the column's share."""
+        if field.name in self._large:
+            return self._megabyte(field, numbers)
         bits = mix(numbers, salt(self.spec.seed, field.name, field.kind))
         dice = mix(bits, 3)
         plain = plain_values(field.kind, bits)
@@ -289,11 +295,25 @@ class Dataset:
             picks = pc.if_else(null, pa.scalar(None, pa.int64()), picks)
         return pa.concat_arrays([plain, edges]).take(picks)
 
+    def _megabyte(self, field: Field, keys: pa.Array) -> pa.Array:
+        """A large value in the first row, if both ends hold it, else NULL."""
+        values = [
+            e.value for e in edges_of(field.kind) if e.feature == LARGE and self._usable(field.kind, LARGE, e.value)
+        ]
+        choice = pa.array([None, *values[:1]], arrow_type(field.kind))
+        first = pc.equal(keys, u64(1))
+        # taken, not `if_else`: that reserves a megabyte for each row
+        return choice.take(pc.cast(pc.and_(first, pa.scalar(bool(values))), pa.int8()))
+
     @cached_property
     def _edges(self) -> dict[str, pa.Array]:
         """Per kind the edge values that both ends hold, or that the sink changes by a declared rule."""
         usable = {
-            kind: [edge.value for edge in edges_of(kind) if self._usable(kind, edge.feature, edge.value)]
+            kind: [
+                edge.value
+                for edge in edges_of(kind)
+                if edge.feature != LARGE and self._usable(kind, edge.feature, edge.value)
+            ]
             for kind in dict.fromkeys(f.kind for f in self.schema.fields)
         }
         return {kind: pa.array(values, arrow_type(kind)) for kind, values in usable.items()}

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import lru_cache
+from functools import cache, lru_cache
 from hashlib import sha256
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..kinds import arrow_type, decimal_of
+from ..own import OWN
 
 _GOLDEN, _MIX1, _MIX2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 _MASK = (1 << 64) - 1
@@ -69,6 +71,10 @@ def interleave(first: pa.Array, second: pa.Array) -> bytes:
     return bytes(words.buffers()[1].to_pybytes()[: 16 * n])
 
 
+LARGE = "one_megabyte"
+"""The feature of values that few rows of few columns have."""
+
+
 @dataclass(frozen=True, slots=True)
 class Edge:
     """An edge value. `feature` names the class that a contract may reject; empty: every family holds it."""
@@ -81,14 +87,40 @@ def edges_of(kind: str) -> tuple[Edge, ...]:
     """The edge values of `kind`, the same in the same order always."""
     if decimal := decimal_of(kind):
         return _decimal_edges(*decimal)
-    return _EDGES[kind]
+    if own := OWN.get(kind):
+        return _edges(*own.edges)
+    return (*_EDGES[kind], *(Edge(value, LARGE) for value in _large(kind)))
+
+
+@cache
+def _large(kind: str) -> tuple[object, ...]:
+    """2^20 bytes that hardly compress, so that no server keeps them inside of the row."""
+    digits = "".join(sha256(bytes([i % 256, i // 256])).hexdigest() for i in range(2**14))
+    return {"text": (digits,), "binary": (digits.encode(),)}.get(kind, ())
 
 
 def plain_values(kind: str, bits: pa.Array) -> pa.Array:
     """One ordinary value of `kind` per element of `bits` (uint64), in the kind's canonical Arrow type, no NULL."""
     if decimal := decimal_of(kind):
         return _plain_decimal(bits, *decimal)
+    if own := OWN.get(kind):
+        return _drawn_text(bits, own.plain)
     return _PLAIN[kind](bits)
+
+
+def _drawn_text(bits: pa.Array, pattern: str) -> pa.Array:
+    """`pattern` per element, with a number for each `<low-high>`."""
+    parts: list[object] = []
+    for place, part in enumerate(re.split(r"<(\d+-\d+)>", pattern)):
+        if place % 2 == 0:
+            parts.append(part)
+            continue
+        low, high = map(int, part.split("-"))
+        bits = mix(bits, place)
+        parts.append(pc.cast(pc.add(remainder(bits, high - low + 1), u64(low)), pa.string()))
+    if len(parts) == 1:
+        return pa.repeat(pa.scalar(pattern), len(bits))
+    return pc.binary_join_element_wise(*parts, "")
 
 
 def _plain_decimal(bits: pa.Array, precision: int, scale: int) -> pa.Array:
@@ -96,7 +128,9 @@ def _plain_decimal(bits: pa.Array, precision: int, scale: int) -> pa.Array:
     signed = pc.subtract(pc.cast(remainder(bits, 10**digits), pa.int64()), pa.scalar(10**digits // 2, pa.int64()))
     high = pc.if_else(pc.less(signed, 0), pa.scalar(-1, pa.int64()), pa.scalar(0, pa.int64()))  # two's complement
     words = pa.py_buffer(interleave(signed, high))
-    return pa.Array.from_buffers(pa.decimal128(precision, scale), len(bits), [None, words])
+    target = arrow_type(f"decimal({precision},{scale})")
+    narrow = pa.decimal128(min(precision, 38), scale)
+    return pa.Array.from_buffers(narrow, len(bits), [None, words]).cast(target)
 
 
 def _plain_bool(bits: pa.Array) -> pa.Array:
@@ -325,6 +359,7 @@ _EDGES: dict[str, tuple[Edge, ...]] = {
         "null",
         '""',
         '{"a": 1, "A": 2, "a ": 3}',
+        '{"\u00e9": 1, "e\u0301": 2, "1": 3, "01": 4, "1.0": 5, "null": 6}',
         '{"": null, "x": [[], {}, [null]]}',
         '{"big": 12345678901234567890123, "small": 0.1, "neg": -0.5}',
         '{"s": "\\u00e9 \\ud83e\\udd86 \\" \\\\ \\n"}',

@@ -45,6 +45,10 @@ _FEATURES: Mapping[str, tuple[str, Callable[[pa.Array], pa.Array]]] = MappingPro
         "nul": ("a text with a NUL character", _nul),
         "before_1900": ("a date out of range, before 1900", _early),
         "after_2299": ("a date out of range, after 2299", _late),
+        "one_megabyte": (
+            "a value that is too large",
+            lambda values: pc.greater_equal(pc.binary_length(values), 2**20),
+        ),
         "not_finite": ("a number that is NaN or infinity", _not_finite),
         "subnormal": ("a number out of range, too small", _subnormal),
         "null_array": ("a NULL array", pc.is_null),

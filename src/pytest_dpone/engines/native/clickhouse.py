@@ -228,18 +228,12 @@ def _column(name: str, native: str) -> Column:
     expression = ident(name) if inner == native else f"CAST({ident(name)} AS {inner})"
     if plain == "Date":
         return Column(name, pa.date32(), nullable, f"toDate32({expression})")
-    if found := re.fullmatch(r"DateTime(?:64\((\d)(?:, '.*')?\)|\('.*'\))?", plain):
+    if found := re.fullmatch(r"DateTime(?:64\((\d)(?:, '.*')?\)|\('.*'\))?", plain):  # noqa: SIM102
         if int(found[1] or 0) <= 6:
             return Column(name, pa.timestamp("us", tz="UTC"), nullable, f"toDateTime64({expression}, 6, 'UTC')")
-    elif plain.startswith(("Enum8(", "Enum16(")):
-        return Column(name, pa.string(), nullable, f"toString({expression})")
-    kind = _array(plain) or _decimal(plain) or _READ.get(plain)
-    if kind is None:
-        raise EngineFailed(
-            f"the column {name!r} is of the type {native}, which the native engine can't carry exactly",
-            hint="leave the column out through a view",
-        )
-    return Column(name, kind, nullable, expression)
+    if kind := _array(plain) or _decimal(plain) or _READ.get(plain):
+        return Column(name, kind, nullable, expression)
+    return Column(name, pa.string(), nullable, f"toString({ident(name)})")
 
 
 def _unwrapped(native: str, wrapper: str) -> str:

@@ -87,7 +87,7 @@ def _field(column: pa.Field) -> dict[str, Any]:
 
 def _avro_type(column: pa.Field) -> Any:
     kind = column.type
-    if pa.types.is_decimal(kind) and kind.precision <= _DIGITS:
+    if pa.types.is_decimal(kind):
         return {"type": "bytes", "logicalType": "decimal", "precision": kind.precision, "scale": kind.scale}
     if is_uuid(kind):
         return _UUID
@@ -121,13 +121,17 @@ def _travel_type(kind: Any) -> pa.DataType | None:
         inner = _travel_type(_without_null(item) if isinstance(item, list) else item)
         return None if inner is None else pa.list_(inner)
     if isinstance(kind, dict) and kind.get("logicalType") == "decimal":
-        return pa.decimal128(kind["precision"], kind.get("scale", 0))
+        return _decimal(kind["precision"], kind.get("scale", 0))
     if kind == _UUID:
         return pa.uuid()
     if kind == _JSON:
         return pa.json_()
     found = [travel for travel, avro in _SIMPLE.items() if avro == kind]
     return found[-1] if found else None
+
+
+def _decimal(precision: int, scale: int) -> pa.DataType:
+    return pa.decimal128(precision, scale) if precision <= _DIGITS else pa.decimal256(precision, scale)
 
 
 def _without_null(union: list[Any]) -> Any:
@@ -154,7 +158,8 @@ def plain_values(array: pa.Array) -> list[Any]:
     if kind == pa.uint64():
         array = array.cast(pa.decimal128(20, 0))
     if pa.types.is_decimal(array.type):
-        raw = array.cast(pa.decimal128(_DIGITS, array.type.scale)).view(pa.binary(16)).to_pylist()
+        wide = _decimal(max(_DIGITS, array.type.precision), array.type.scale)
+        raw = array.cast(wide).view(pa.binary(wide.byte_width)).to_pylist()
         return [None if value is None else value[::-1] for value in raw]
     if pa.types.is_temporal(kind):
         array = array.view(pa.int32() if kind.bit_width == 32 else pa.int64())
@@ -171,8 +176,9 @@ def column_from(values: list[Any], kind: pa.DataType) -> pa.Array:
         return pa.ExtensionArray.from_storage(kind, pa.array(values, pa.string()))
     if pa.types.is_decimal(kind):
         numbers = [None if value is None else int.from_bytes(value, signed=True) for value in values]
-        words = [None if n is None else n.to_bytes(16, "little", signed=True) for n in numbers]
-        return pa.Array.from_buffers(kind, len(values), pa.array(words, pa.binary(16)).buffers())
+        width = kind.byte_width
+        words = [None if n is None else n.to_bytes(width, "little", signed=True) for n in numbers]
+        return pa.Array.from_buffers(kind, len(values), pa.array(words, pa.binary(width)).buffers())
     if pa.types.is_temporal(kind):
         return pa.array(values, pa.int32() if kind.bit_width == 32 else pa.int64()).view(kind)
     return pa.array(values, kind)
@@ -192,7 +198,7 @@ def _json_value(kind: pa.DataType) -> Callable[[Any], Any] | None:
 
 def _value_from_json(kind: pa.DataType) -> Callable[[Any], Any] | None:
     if pa.types.is_decimal(kind):
-        return lambda value: _unscaled(Decimal(value), kind.scale).to_bytes(16, signed=True)
+        return lambda value: _unscaled(Decimal(value), kind.scale).to_bytes(kind.byte_width, signed=True)
     if pa.types.is_binary(kind):
         return lambda value: base64.b64decode(value, validate=True)
     return float if pa.types.is_floating(kind) else None

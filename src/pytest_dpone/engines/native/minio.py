@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from ...core.wire import Endpoint, Job
 from ...errors import EngineFailed
 from .address import Address, place, told
-from .arrow import Batches, conform, sliced, travel_type, within
+from .arrow import Batches, conform, convert, sliced, travel_type, within
 from .ports import Extract
 from .ties import cursor_value
 
@@ -161,7 +161,7 @@ class MinioSource:
                     hint="all objects of a table must have the same columns",
                 )
             for batch in file.iter_batches(_rows_at_once(file.metadata, limit=self._job.batch_rows)):
-                rows = conform(batch, self.schema)
+                rows = conform(convert(batch, _readable), self.schema)
                 if floor is not None:
                     rows = rows.filter(pc.greater_equal(rows.column(self._job.cursor), floor))
                 yield rows
@@ -175,10 +175,23 @@ def _rows_at_once(metadata: Any, *, limit: int) -> int:
 
 
 def _travel(found: pa.Field) -> pa.Field:
-    kind = travel_type(found.type)
+    kind = pa.string() if _is_nested(found.type) else travel_type(found.type)
     if kind is None:
         raise EngineFailed(
             f"the column {found.name!r} is of the type {found.type}, which the native engine can't carry exactly",
             hint="leave the column out",
         )
     return pa.field(found.name, kind, nullable=found.nullable)
+
+
+def _is_nested(found: pa.DataType) -> bool:
+    """If columns of the type `found` travel as JSON: those of structs, maps and lists that are no plain lists."""
+    return pa.types.is_nested(found) and travel_type(found) is None
+
+
+def _readable(array: pa.Array, _name: str) -> pa.Array:
+    if not _is_nested(array.type):
+        return array
+    values = array.to_pylist(maps_as_pydicts="strict")
+    texts = (None if v is None else json.dumps(v, ensure_ascii=False, separators=(",", ":")) for v in values)
+    return pa.array(texts, pa.string())

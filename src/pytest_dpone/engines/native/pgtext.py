@@ -15,7 +15,14 @@ from ...errors import EngineFailed
 from .arrow import is_json, is_uuid
 from .changes import KEPT, Value
 
-SESSION = ("DateStyle = ISO", "TimeZone = UTC", "bytea_output = hex", "extra_float_digits = 3")
+SESSION = (
+    "DateStyle = ISO",
+    "IntervalStyle = postgres",
+    "TimeZone = UTC",
+    "bytea_output = hex",
+    "extra_float_digits = 3",
+    "lc_monetary = 'C'",
+)
 """Settings on which the texts of values depend."""
 
 _DATE = re.compile(r"(\d{4,})-(\d\d)-(\d\d)( BC)?")

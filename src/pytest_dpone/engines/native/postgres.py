@@ -13,9 +13,10 @@ from typing import Any
 import pyarrow as pa
 
 from ...core.wire import Endpoint, Job, Window
-from ...errors import EngineFailed, UsageError, require
+from ...errors import UsageError, require
 from .address import told
 from .arrow import Batches, check_range, conform, is_json, is_uuid, sliced, texts
+from .pgtext import SESSION
 from .ports import Extract
 from .ties import cursor_value
 from .xids import Horizon, written_since
@@ -110,11 +111,17 @@ class PostgresSource:
         with told(self._endpoint, "opening the source"), ExitStack() as opened:
             self._connection = opened.enter_context(adbc_connect(self._endpoint))
             self._cursor = opened.enter_context(self._connection.cursor())
+            for setting in SESSION:
+                self._cursor.execute(f"SET {setting}")
+            self._connection.commit()
             self._cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             found = self._columns()
             self._types = {name: native for name, native, _ in found}
             self.schema = pa.schema(
-                [pa.field(name, _travel(name, native), nullable=not required) for name, native, required in found]
+                [
+                    pa.field(name, _travel(native) or pa.string(), nullable=not required)
+                    for name, native, required in found
+                ]
             )
             self._opened = opened.pop_all()
 
@@ -182,24 +189,22 @@ def keys_condition(keys: pa.Table, types: Mapping[str, str]) -> str:
     return f"({names}) IN (SELECT * FROM unnest({lists}))"
 
 
-def _travel(name: str, native: str) -> pa.DataType:
+def _travel(native: str) -> pa.DataType | None:
+    """The type in which a column travels; None if that is the text that the server prints."""
     if found := re.fullmatch(r"numeric\((\d+),(\d+)\)", native):
         precision, scale = int(found[1]), int(found[2])
         if scale <= precision <= 38:
             return pa.decimal128(precision, scale)
         if scale <= precision <= 76:
             return pa.decimal256(precision, scale)
-    kind = _READ.get(re.sub(r"^character varying\(\d+\)", "character varying", native))
-    if kind is None:
-        raise EngineFailed(
-            f"the column {name!r} is of the type {native}, which the native engine can't carry exactly",
-            hint="leave the column out through a view; a numeric needs a precision of at most 76",
-        )
-    return kind
+    return _READ.get(re.sub(r"^character varying\(\d+\)", "character varying", native))
 
 
 def _expression(name: str, native: str) -> str:
     column = ident(name)
+    if _travel(native) is None:
+        # by the type's output function, as the change log has it: `::text` would cut or add to some types
+        return f"CASE num_nulls({column}) WHEN 0 THEN format('%s', {column}) END"
     if not native.endswith("[]"):
         return column
     # The driver flattens arrays of several dimensions and forgets lower bounds: make the server refuse them instead.

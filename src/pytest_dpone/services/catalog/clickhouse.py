@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import datetime as dt
 import io
 import re
@@ -18,6 +19,7 @@ from pydantic import SecretStr
 
 from ...core.contracts import RULES, default_contracts
 from ...core.kinds import Field, TableSchema
+from ...core.own import is_own
 from ...core.wire import Endpoint
 from ...errors import DponeError, ServiceFailed, UsageError, ValueRejected, require
 from .address import parse_address
@@ -76,7 +78,7 @@ class ClickHouseCatalog:
         rows = 0
         for part in parts(canonical(batch, schema) for batch in batches):
             _check_ranges(part)
-            self._insert(_quote(namespace, table), _without_null_lists(part))
+            self._insert(_quote(namespace, table), _with_maps(_without_null_lists(part), schema))
             rows += part.num_rows
         return rows
 
@@ -126,7 +128,7 @@ class ClickHouseCatalog:
         natives = self.columns(namespace, table)
         require_columns(f"{namespace}.{table}", natives, [*(f.name for f in fields), *order_by])
         _check_zones(natives, fields)
-        columns = ", ".join(_expression(f.name, natives[f.name]) for f in fields)
+        columns = ", ".join(_expression(f, natives[f.name]) for f in fields)
         query = f"SELECT {columns} FROM {_quote(namespace, table)} AS t{self._final(namespace, table)}"  # noqa: S608
         if order_by:
             query += " ORDER BY " + ", ".join(_order_term(name, natives[name]) for name in order_by)
@@ -225,7 +227,9 @@ class ClickHouseCatalog:
 
     def _create(self, target: str, columns: Sequence[str], key: Sequence[str]) -> None:
         order = ", ".join(_quote(k) for k in key)
-        self._connect().command(f"CREATE TABLE {target} ({', '.join(columns)}) ENGINE = MergeTree ORDER BY ({order})")
+        statement = f"CREATE TABLE {target} ({', '.join(columns)}) ENGINE = MergeTree ORDER BY ({order})"
+        # A Nested stays one column.
+        self._connect().command(statement, settings={"flatten_nested": 0})
 
     def _insert(self, target: str, rows: pa.Table) -> None:
         names = ", ".join(_quote(name) for name in rows.column_names)
@@ -330,16 +334,16 @@ def _quote(*parts: str) -> str:
 
 
 def _column_type(field: Field, key: Sequence[str]) -> str:
-    native = default_contracts().native_type("clickhouse", field.kind)
-    plain = not field.nullable or field.name in key or native.startswith("Array(")
+    native = default_contracts().column_type("clickhouse", field)
+    plain = not field.nullable or field.name in key or native.startswith(("Array(", "LowCardinality("))
     return native if plain else f"Nullable({native})"
 
 
-def _expression(name: str, native: str) -> str:
+def _expression(field: Field, native: str) -> str:
     """What is selected: types that Parquet has no equal for come as their text."""
-    column = f"t.{_quote(name)}"
-    as_text = native == "UUID" or re.match(r"(Time64|JSON)\b", native)
-    return f"{f'toString({column})' if as_text else column} AS {_quote(name)}"
+    column = f"t.{_quote(field.name)}"
+    as_text = is_own(field.kind) or re.match(r"(UUID|Time64|JSON|LowCardinality)\b", native)
+    return f"{f'toString({column})' if as_text else column} AS {_quote(field.name)}"
 
 
 def _order_term(name: str, native: str) -> str:
@@ -369,4 +373,13 @@ def _without_null_lists(rows: pa.Table) -> pa.Table:
         if pa.types.is_list(column.type) and column.null_count:
             filled = pa.chunked_array([rule(chunk) for chunk in column.chunks], column.type)
             rows = rows.set_column(position, name, filled)
+    return rows
+
+
+def _with_maps(rows: pa.Table, schema: TableSchema) -> pa.Table:
+    """Maps from their text: the server casts a text to any type but this one."""
+    for position, field in enumerate(schema.fields):
+        if field.kind == "clickhouse:Map":
+            pairs = [list(ast.literal_eval(text).items()) for text in rows.column(position).to_pylist()]
+            rows = rows.set_column(position, field.name, pa.array(pairs, pa.map_(pa.string(), pa.int64())))
     return rows

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import binascii
+import json
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json
 
 from ...core.kinds import Field, arrow_type
+from ...core.own import is_own
 from ...errors import DponeError
 
 
@@ -26,6 +28,8 @@ def to_kind(values: pa.Array, field: Field) -> pa.Array:
     target = arrow_type(field.kind)
     if values.type == target:
         return values
+    if is_own(field.kind) and pa.types.is_nested(values.type):
+        return nested_text(values)
     try:
         return _cast(values, field.kind, target)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
@@ -33,6 +37,21 @@ def to_kind(values: pa.Array, field: Field) -> pa.Array:
             f"the column {field.name!r} is {values.type} and can't be read as {field.kind}: {error}",
             hint="the column's type or one of its values is outside of what the kind can hold",
         ) from None
+
+
+def nested_text(values: pa.Array) -> pa.Array:
+    """Structs, maps and lists as JSON."""
+    found = values.to_pylist(maps_as_pydicts="strict")
+    texts = [None if v is None else json.dumps(v, ensure_ascii=False, separators=(",", ":")) for v in found]
+    return pa.array(texts, pa.string())
+
+
+def nested_values(texts: pa.ChunkedArray, kind: pa.DataType) -> pa.Array:
+    """The inverse of `nested_text`."""
+    found = [None if text is None else json.loads(text) for text in texts.to_pylist()]
+    if pa.types.is_map(kind):
+        found = [None if value is None else list(value.items()) for value in found]
+    return pa.array(found, kind)
 
 
 def _cast(values: pa.Array, kind: str, target: pa.DataType) -> pa.Array:

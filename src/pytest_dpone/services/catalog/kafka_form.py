@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from ...core.kinds import Field, TableSchema, decimal_of
+from ...core.kinds import Field, TableSchema, arrow_type, decimal_of
 from ...errors import DponeError, require
 from .convert import to_kind
 
@@ -73,7 +73,7 @@ class Column:
             precision, scale = decimal_of(self.native) or (0, 0)
             found = [None if v is None else Decimal(int.from_bytes(v, "big", signed=True)) for v in values]
             scaled = [None if v is None else v.scaleb(-scale, _EXACT) for v in found]
-            return pa.array(scaled, pa.decimal128(precision, scale))
+            return pa.array(scaled, arrow_type(f"decimal({precision},{scale})"))
         if self.native.startswith("array<"):
             return pa.array(values, pa.list_(_READ[self.native[6:-1]]))
         kind = _READ[self.native]
@@ -230,10 +230,15 @@ def _bare(schema: Any) -> Any:
     return [_bare(part) for part in schema] if isinstance(schema, list) else schema
 
 
+def _width(precision: int) -> int:
+    """Bytes of the unscaled number of a decimal."""
+    return 16 if precision <= 38 else 32
+
+
 def _plain(values: pa.ChunkedArray | pa.Array, kind: str) -> list[Any]:
     if digits := decimal_of(kind):
         numbers = [None if v is None else int(v.scaleb(digits[1], _EXACT)) for v in values.to_pylist()]
-        return [None if n is None else n.to_bytes(16, "big", signed=True) for n in numbers]
+        return [None if n is None else n.to_bytes(_width(digits[0]), "big", signed=True) for n in numbers]
     if kind == "date":
         values = values.cast(pa.int32())
     elif _LOGICAL.get(kind, ("", ""))[1].endswith("-micros"):
@@ -258,7 +263,7 @@ def _from_json(value: Any, native: str) -> Any:
     if value is None:
         return None
     if digits := decimal_of(native):
-        return int(Decimal(value).scaleb(digits[1], _EXACT)).to_bytes(16, "big", signed=True)
+        return int(Decimal(value).scaleb(digits[1], _EXACT)).to_bytes(_width(digits[0]), "big", signed=True)
     if native == "bytes":
         return base64.b64decode(value, validate=True)
     return float(value) if native in ("float", "double") else value

@@ -16,9 +16,10 @@ from pydantic import SecretStr
 
 from ...core.contracts import default_contracts
 from ...core.kinds import Field, TableSchema, arrow_type
+from ...core.own import PARQUET_TYPES, is_own
 from ...core.wire import Endpoint
 from ...errors import DponeError, ServiceFailed, UsageError
-from .convert import to_kind
+from .convert import nested_values, to_kind
 from .objects import Bucket, ObjectGoneError
 from .protocol import Commit, Fingerprint
 from .runs import SortedRuns
@@ -53,15 +54,13 @@ class MinioCatalog:
 
     def create(self, namespace: str, table: str, schema: TableSchema) -> None:
         """Create an empty table: one Parquet object without rows, which holds the schema."""
-        for field in schema.fields:
-            default_contracts().native_type(self.family, field.kind)
-        self._put_part(_prefix(namespace, table), schema.arrow().empty_table())
+        self._put_part(_prefix(namespace, table), _stored(pa.Table.from_batches([], schema.arrow()), schema))
 
     def load(self, namespace: str, table: str, schema: TableSchema, batches: Iterable[pa.RecordBatch]) -> int:
         """Append canonical batches as Parquet objects of at most 256k rows or about 128 MiB; returns rows."""
         rows = 0
         for part in parts(canonical(batch, schema) for batch in batches):
-            self._put_part(_prefix(namespace, table), part)
+            self._put_part(_prefix(namespace, table), _stored(part, schema))
             rows += part.num_rows
         return rows
 
@@ -256,6 +255,17 @@ class MinioCatalog:
                 values = file.read(columns=[column]).column(column).cast(pa.decimal128(38, 0))
                 total += int(pc.sum(values).as_py() or 0)
         return Fingerprint(rows, total)
+
+
+def _stored(rows: pa.Table, schema: TableSchema) -> pa.Table:
+    """Canonical rows in the types that a source table has; raises `UsageError` if there is none for a column."""
+    for place, field in enumerate(schema.fields):
+        kind = PARQUET_TYPES.get(default_contracts().column_type("minio", field))
+        if kind is not None:
+            column = rows.column(place)
+            values = nested_values(column, kind) if is_own(field.kind) else column.cast(kind)
+            rows = rows.set_column(place, rows.schema.field(place).with_type(kind), values)
+    return rows
 
 
 def _prefix(*parts: str) -> str:

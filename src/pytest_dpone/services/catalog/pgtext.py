@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from ...core.kinds import Field, arrow_type, decimal_of
+from ...core.own import is_own
 from .convert import UnreadableColumnError, hex_bytes, hex_text, lists_of_json, to_kind, whole
 
 # What makes the text of a value independent of the server's, the database's and the role's settings.
@@ -20,6 +21,7 @@ SESSION = (
     "SET TimeZone TO 'UTC'",
     "SET DateStyle TO 'ISO, YMD'",
     "SET IntervalStyle TO 'postgres'",
+    "SET lc_monetary TO 'C'",
     "SET extra_float_digits TO 1",
     "SET bytea_output TO 'hex'",
     "SET search_path TO ''",
@@ -79,13 +81,16 @@ def reading(field: Field, native: str) -> Reading:
     """How a column of the type `native` is read as `field`; raises `UnreadableColumnError` if it can't be, exactly."""
     base = re.sub(r"\([^)]*\)", "", native)
     target = arrow_type(field.kind)
+    if is_own(field.kind):
+        # without a cast: COPY prints by the type's output function, and `::text` cuts or adds to some types
+        return Reading(field, "{0}", target)
     if field.kind == "binary" and base == "bytea":
         return Reading(field, "encode({0}, 'hex')", pa.string(), hex_bytes)
     if field.kind.startswith("array<") and base in _ARRAYS[field.kind]:
         return Reading(field, "array_to_json({0})::text", pa.string(), lambda column: lists_of_json(column, target))
     if field.kind == "float32" and base == "double precision":
         return Reading(field, "{0}", pa.float64())
-    if decimal_of(field.kind) and base in _PLAIN["decimal"] and native != _exact_numeric(field.kind):
+    if decimal_of(field.kind) and base in _PLAIN["decimal"] and not _is_read_whole(field.kind, native):
         return Reading(field, "{0}", pa.string(), lambda column: _decimals(column, target))
     if base in _PLAIN.get("decimal" if decimal_of(field.kind) else field.kind, ()):
         as_text = "{0}::text" if pa.types.is_string(target) else "{0}"
@@ -121,9 +126,10 @@ _ARRAYS: dict[str, tuple[str, ...]] = {
 }
 
 
-def _exact_numeric(kind: str) -> str:
+def _is_read_whole(kind: str, native: str) -> bool:
+    """If Arrow's CSV reader makes decimals of such a column: it knows 128 bits only."""
     precision, scale = decimal_of(kind) or (0, 0)
-    return f"numeric({precision},{scale})"
+    return native == f"numeric({precision},{scale})" and precision <= 38
 
 
 def _decimals(column: pa.Array, target: pa.DataType) -> pa.Array:

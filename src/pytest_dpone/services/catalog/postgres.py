@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from ...core.contracts import default_contracts
 from ...core.kinds import Field, TableSchema, arrow_type
+from ...core.own import POSTGRES_TYPES
 from ...core.wire import Endpoint, slot_name
 from ...errors import DponeError, require
 from .pgcopy import copy_out, copy_statement, quoted, quoted_list
@@ -63,16 +64,23 @@ class PostgresCatalog:
         """Create an empty table with the native types of the contracts, NOT NULL as told, and the primary key."""
         from psycopg import sql
 
-        contracts = default_contracts()
+        self._create_types(namespace, schema)
         columns = [
-            sql.SQL("{} " + contracts.native_type(self.family, f.kind) + ("" if f.nullable else " NOT NULL")).format(
-                quoted(f.name)
-            )
+            sql.SQL("{} " + _type(f) + ("" if f.nullable else " NOT NULL")).format(quoted(f.name), n=quoted(namespace))
             for f in schema.fields
         ]
         columns.append(sql.SQL("PRIMARY KEY ({})").format(quoted_list(schema.key)))
         body = sql.SQL("CREATE TABLE {} ({})").format(quoted(namespace, table), sql.SQL(", ").join(columns))
         self._connect().execute(body)
+
+    def _create_types(self, namespace: str, schema: TableSchema) -> None:
+        """Create the types that the columns need, if the namespace has none yet."""
+        from psycopg import errors, sql
+
+        for name, definition in POSTGRES_TYPES.items():
+            if any(f"{{n}}.{name}" in _type(f) for f in schema.fields):
+                with suppress(errors.DuplicateObject):
+                    self._connect().execute(sql.SQL("CREATE " + definition).format(n=quoted(namespace)))
 
     def load(self, namespace: str, table: str, schema: TableSchema, batches: Iterable[pa.RecordBatch]) -> int:
         """Append canonical batches by COPY in one transaction; returns rows."""
@@ -112,13 +120,11 @@ class PostgresCatalog:
 
     def add_column(self, namespace: str, table: str, field: Field) -> None:
         """Add a column behind the others, NULL in every row."""
-        native = default_contracts().native_type(self.family, field.kind)
-        self._execute("ALTER TABLE {} ADD COLUMN {} " + native, (namespace, table), (field.name,))
+        self._execute("ALTER TABLE {} ADD COLUMN {} " + _type(field), (namespace, table), (field.name,))
 
     def widen_column(self, namespace: str, table: str, field: Field) -> None:
         """Give the column the type of a wider kind."""
-        native = default_contracts().native_type(self.family, field.kind)
-        self._execute("ALTER TABLE {} ALTER COLUMN {} TYPE " + native, (namespace, table), (field.name,))
+        self._execute("ALTER TABLE {} ALTER COLUMN {} TYPE " + _type(field), (namespace, table), (field.name,))
 
     def drop_column(self, namespace: str, table: str, name: str) -> None:
         """Remove a column."""
@@ -356,6 +362,10 @@ class PostgresCatalog:
                     yield pending.popleft().result()
         finally:
             connection.close()
+
+
+def _type(field: Field) -> str:
+    return default_contracts().column_type(PostgresCatalog.family, field)
 
 
 def _decode(rows: list[bytes], readings: Sequence[Reading]) -> pa.RecordBatch:
