@@ -66,13 +66,6 @@ CHECKS: Mapping[str, Meaning] = MappingProxyType(
         "evolve.*.columns": Meaning("The sink has the columns that the engine promised for a changed source."),
         "evolve.*.rows": Meaning("The sink has the rows that the engine promised for a changed source."),
         "evolve.*": Meaning("A changed source is refused where the engine says so, and the sink stays as it was."),
-        "crash.cut.hit": Meaning("The connection to the sink was cut while the engine wrote.", _HARNESS),
-        "crash.cut.told": Meaning("A run whose connection is cut raises an error, or has done its work."),
-        "crash.refused.told": Meaning(
-            "A load with a value that the sink must refuse raises the declared error.",
-            "an engine that takes the value is red in the act reject, too (rejects.*)",
-        ),
-        "crash.refused.hidden": Meaning("Of a load with a value that the sink must refuse nothing is to be seen."),
         "crash.*.hit": Meaning("The engine was killed at the point where it was to be."),
         "crash.*.proof": Meaning("The services show that the killed run stood where it said."),
         "crash.cut.told": Meaning("A load whose connection was cut is told as an error, or is whole."),
