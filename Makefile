@@ -2,8 +2,9 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 EXTRAS := embedded,docker,xdist,html
-ROWS ?= 500
+ROWS ?= 200
 WORKERS ?= 2
+CRASH ?= off
 ACTIONLINT ?= v1.7.12
 
 .PHONY: certify test unit real selfcheck cover lint types format batteries bench soak clean help
@@ -12,7 +13,7 @@ help:                ## List the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 20
 
 certify: $(VENV)/.run ## Certify the reference engine on services that start here, without Docker
-	$(BIN)/pytest --dpone-profile=local_live --dpone-rows=$(ROWS) -n $(WORKERS)
+	$(BIN)/pytest --dpone-profile=local_live --dpone-rows=$(ROWS) --dpone-crash=$(CRASH) -n $(WORKERS)
 
 test: $(VENV)/.dev   ## Run all tests that this machine can run, and say what it could not
 	$(BIN)/pytest -n $(WORKERS)
