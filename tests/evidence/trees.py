@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from pytest_dpone.core.gates.metrics import Baseline
@@ -50,6 +51,7 @@ def write_tree(
     emulated: str = "",
     crash: bool = False,
     throughput: float = 1.0,
+    accept: tuple[str, ...] = (),
     strategies: tuple[str, ...] = ("full_refresh", "incremental_merge"),
 ) -> Path:
     """The tree of a run of two cases that ended green, unless `failed`."""
@@ -62,7 +64,7 @@ def write_tree(
     identity = Identity(
         run_id=run_id, profile=profile, run_mode=run_mode, release=release, release_type="patch", source=origin
     )
-    certification = Certification(plan, Publication(tree.matrix, identity))
+    certification = Certification(plan, Publication(tree.matrix, identity), accepted_fidelity=accept)
     service = SERVICE.model_copy(update={"fidelity": fidelity, "emulated": emulated})
     for number, case in enumerate(plan.scope):
         certification.take(record(case, service, failed=failed and number == 0).model_dump_json())
@@ -90,8 +92,6 @@ def write_tree(
     outcome = certification.finish(missing=NotRun.DESELECTED, detail="", conclude=conclude)
     assert outcome is not None
     for handle in handles:
-        import os
-
         os.close(handle)
     return folder
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from ..core.gates import documents
 from ..core.gates.bundle import REQUIRED_FOR_RELEASE, BundleFacts
 from ..core.gates.checklist import ChecklistFacts, ChecklistItem
@@ -16,7 +18,6 @@ from ..core.gates.policy import VerificationPolicy
 from ..core.gates.ruling import RELEASE_PROFILES, Ruling, Value, red
 from ..core.gates.tallies import runtime_of
 from ..core.model import CaseRecord
-from ..evidence.chain import Unverifiable
 from ..evidence.chain import verify as verify_chain
 from ..report.gates import document_markdown
 from .asked import asked
@@ -166,8 +167,13 @@ def _derived(evidence: Evidence, _policy: VerificationPolicy) -> Iterator[Ruling
         path = found.kind.path
         if found.measured != "run" or found.judged.evidence != "own":
             continue
-        facts = _facts(evidence, found)
-        if facts is not None and compose(found.kind, facts, _stamp(found.data)) != found.data:
+        try:
+            facts = _facts(evidence, found)
+            same = facts is None or compose(found.kind, facts, _stamp(found.data)) == found.data
+        except ValidationError:
+            # The document is not of its form, or there is no case that it could follow from.
+            same = False
+        if not same:
             yield red(path, "not_from_records", f"{path} does not say what follows from the records")
 
 
@@ -242,11 +248,7 @@ def _linked(evidence: Evidence, _policy: VerificationPolicy) -> Iterator[Ruling]
     if documents.CHAIN.name not in evidence.documents:
         return
     folder = Path(documents.CHAIN.path).parent.as_posix()
-    try:
-        report = verify_chain(chain_folder(evidence.root), render=document_markdown)
-    except Unverifiable as error:
-        yield red(folder, "unverifiable", f"{folder}: {error.fact}")
-        return
+    report = verify_chain(chain_folder(evidence.root), render=document_markdown)
     for ruling in report.red:
         inside = (evidence.root / ruling.subject).exists() or ruling.code in ("missing", "changed", "unreadable")
         yield red(ruling.subject if inside else folder, ruling.code, f"{folder}: {ruling.text}")
@@ -255,11 +257,9 @@ def _linked(evidence: Evidence, _policy: VerificationPolicy) -> Iterator[Ruling]
 def _source(evidence: Evidence, _policy: VerificationPolicy) -> Iterator[Ruling]:
     """The run was of a commit that is known, and of nothing else."""
     path = evidence.report_path
-    source = evidence.report_data.get("source")
-    told = source if isinstance(source, dict) else {}
-    if not told.get("commit"):
+    if not evidence.source.commit:
         yield red(path, "commit_unknown", f"{path} names no commit: the run was not in a git repository")
-    elif told.get("dirty") is not False:
+    elif evidence.source.dirty is not False:
         yield red(path, "dirty", f"{path}: the source tree was not that of its commit: it had changes of its own")
 
 

@@ -33,7 +33,7 @@ def asked(evidence: Evidence, policy: VerificationPolicy) -> Iterator[Ruling]:
 
 def _objectives(evidence: Evidence, policy: VerificationPolicy) -> Iterator[Ruling]:
     """The gate over objectives, with the policy's in place of the run's."""
-    if not policy.objectives:
+    if not policy.objectives or not evidence.tallies:
         return
     path = documents.RUNTIME.path
     totals = runtime_of([each.metrics for each in evidence.tallies]).totals

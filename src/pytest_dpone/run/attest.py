@@ -66,8 +66,6 @@ def place_of(origin: str, index: int, previous_root: str) -> Place:
 def certification(judgement: Judgement, place: Place) -> Certification:
     """Our predicate."""
     evidence, report = judgement.evidence, judgement.evidence.report
-    source = evidence.report_data.get("source")
-    told = source if isinstance(source, dict) else {}
     release = report.profile in RELEASE_PROFILES
     good, bad = ("GO", "NO-GO") if release else ("PASSED", "FAILED")
     return Certification(
@@ -78,7 +76,7 @@ def certification(judgement: Judgement, place: Place) -> Certification:
             name=report.profile,  # type: ignore[arg-type]
             policy=Policy(uri=judgement.policy.uri, digest={"sha256": judgement.policy.sha256}),
         ),
-        source=Source(commit=told.get("commit"), tree=told.get("tree"), dirty=told.get("dirty")),
+        source=Source(**evidence.source.model_dump()),
         scope=Scope(planned=report.matrix_size, reported=len(evidence.records), outcomes=outcomes(evidence)),
         gates=_gates(judgement),
         findings=tuple(dict.fromkeys(f"{ruling.subject}: {ruling.code}" for ruling in judgement.rulings)),

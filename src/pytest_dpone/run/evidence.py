@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..core.gates.documents import CHAIN, KINDS, Judged, Kind
+from pydantic import ValidationError
+
+from ..core.gates.documents import CHAIN, KINDS, Judged, Kind, SourceTree, first_error
 from ..core.gates.matrix import Report
+from ..core.gates.ruling import PROFILES
 from ..core.gates.tallies import Tally, tally
 from ..core.model import CaseRecord
 from ..core.strict import NotStrict, parse_object
@@ -43,6 +46,8 @@ class Evidence:
     root: Path
     files: MatrixFiles
     report_data: Mapping[str, object]
+    source: SourceTree
+    """What the report says of the source tree."""
     records: tuple[CaseRecord, ...]
     tallies: tuple[Tally, ...]
     documents: Mapping[str, Found]
@@ -70,15 +75,28 @@ def read_evidence(root: Path) -> Evidence:
         files = read_matrix(root / MATRIX_FOLDER)
     except ArtifactError as error:
         raise Unverifiable(error.fact, hint="the run did not end, or this is not the folder of its artifacts") from None
+    report_data = _data(root / MATRIX_FOLDER / REPORT_FILE)
     records = files.records()
     return Evidence(
         root=root,
         files=files,
-        report_data=_data(root / MATRIX_FOLDER / REPORT_FILE),
+        report_data=report_data,
+        source=_source(files, report_data),
         records=records,
         tallies=tuple(tally(record) for record in records),
         documents={kind.name: _found(root, kind) for kind in KINDS if (root / kind.path).exists()},
     )
+
+
+def _source(files: MatrixFiles, report: Mapping[str, object]) -> SourceTree:
+    hint = "run the certification again"
+    if files.report.profile not in PROFILES:
+        raise Unverifiable(f"certification_report is of the unknown profile {files.report.profile!r}", hint=hint)
+    try:
+        return SourceTree.model_validate(report.get("source"), strict=True)
+    except ValidationError as error:
+        fact = f"certification_report names no source tree that can be read: {first_error(error)}"
+        raise Unverifiable(fact, hint=hint) from None
 
 
 def check_is_tree(root: Path) -> None:

@@ -51,5 +51,11 @@ def _says(root: Path, twin: str, path: str, text: Callable[[], str]) -> Iterator
     except Unreadable as error:
         yield red(twin, "twin_unreadable", f"{twin} {error}")
         return
-    if found != text().encode("utf-8", "backslashreplace"):
+    try:
+        told = text().encode("utf-8", "backslashreplace")
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError):
+        # The document is not of its form; whoever can't be told to people is no evidence.
+        yield red(path, "not_told", f"{path} can't be told in words")
+        return
+    if found != told:
         yield red(twin, "another_twin", f"{twin} does not say what {path} says")

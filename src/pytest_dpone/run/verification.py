@@ -69,6 +69,8 @@ class Verification:
     actual: dict[str, tuple[str, int] | Unreadable] = field(default_factory=dict)
     """Digest and size of each file of the tree, or why it can't be read."""
     head: Checkpoint | None = None
+    same: bool = False
+    """If the files are those that `SHA256SUMS` lists."""
     log: Log = field(default_factory=Log)
     statements: dict[str, Statement] = field(default_factory=dict)
     """File → what its envelope holds; only what the key has signed."""
@@ -135,10 +137,10 @@ def _tree_files(found: Verification) -> Iterator[Ruling]:
         actual = found.actual.get(name)
         if actual is None:
             yield red(name, "file_missing", f"{name} is missing")
-        elif isinstance(actual, Unreadable):
-            yield red(name, "file_unreadable", f"{name} {actual}")
-        elif actual[0] != digest:
-            yield red(name, "file_changed", f"{name} was changed since it was sealed")
+        elif isinstance(actual, Unreadable) or actual[0] != digest:
+            why = actual if isinstance(actual, Unreadable) else "was changed since it was sealed"
+            yield red(name, "file_changed", f"{name} {why}")
+    found.same = not problems and found.sums == listed
     for name in found.actual:
         if name not in listed:
             yield red(name, "file_added", f"{name} was added since the tree was sealed")
@@ -214,8 +216,11 @@ def _verdict(found: Verification) -> Iterator[Ruling]:
             return
         rulings = judge_again(evidence, found.wanted.policy)
     yield from rulings
-    yield from _said(found, Judgement(evidence, found.wanted.policy, rulings, found.sums))
     yield from _expected(found, evidence)
+    said = list(_said(found, Judgement(evidence, found.wanted.policy, rulings, found.sums)))
+    # Of another tree than the sealed one they say something else anyway: the files are what there is to tell.
+    if found.same:
+        yield from said
 
 
 def _said(found: Verification, judgement: Judgement) -> Iterator[Ruling]:
@@ -249,8 +254,7 @@ def _from_summary(predicate: Mapping[str, object]) -> tuple[str, str]:
 def _expected(found: Verification, evidence: Evidence) -> Iterator[Ruling]:
     """The commit, release and profile that the verifier asks for."""
     path, wanted = evidence.report_path, found.wanted
-    source = evidence.report_data.get("source")
-    commit = source.get("commit") if isinstance(source, dict) else None
+    commit = evidence.source.commit
     if wanted.commit is not None and commit != wanted.commit:
         yield red(path, "another_commit", f"{path} is of the commit {commit}, not {wanted.commit}")
     if wanted.release is not None and evidence.report.release != wanted.release:
