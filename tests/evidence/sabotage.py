@@ -331,7 +331,7 @@ BENCHMARK, PERFORMANCE = (
     "performance-certification/performance_certification.json",
 )
 PACK, CHECKLIST = "release-evidence/release_evidence_pack.json", "pre-release/pre_release_checklist.json"
-CHAIN = "evidence-chain/evidence_chain_index.json"
+CHAIN, INDEX = "evidence-chain/evidence_chain_index.json", "artifact-index/artifact_index.json"
 
 JUDGEMENT: tuple[Sabotage, ...] = (
     Sabotage("a case's document is gone", lambda b: b.path(CASE).unlink(), CASE, "document", "is missing"),
@@ -342,7 +342,8 @@ JUDGEMENT: tuple[Sabotage, ...] = (
     Sabotage("the report plans more", document(REPORT, lambda d: d.update(matrix_size=3)), REPORT, "reduced"),
     Sabotage("the report says other rows", document(REPORT, lambda d: d["cases"][0].update(rows=10**6)), REPORT, "another_row"),
     Sabotage("the report says real services", document(REPORT, lambda d: d["services"][0].update(version="99")), REPORT, "other_services"),
-    Sabotage("the report has no headline", document(REPORT, lambda d: d.pop("headline")), REPORT, "not_told"),
+    Sabotage("metrics are malformed", document(RUNTIME, lambda d: d["facts"]["totals"].update(rows="x")), RUNTIME, "not_told"),
+    Sabotage("the index is not the one in the chain", document(INDEX, lambda d: d["facts"]["files"][0].update(link="")), INDEX, "not_chained"),
     Sabotage("the report says other mishaps", document(REPORT, lambda d: d["mishaps"].update(kills=9)), REPORT, "other_mishaps"),
     Sabotage("the records say emulated", record(lambda r: r["services"][0].update(fidelity="emulated")), REPORT, "blocker_left_out", "fidelity_emulated"),
     Sabotage("the head of a case says another release", document(CASE, lambda d: d.update(release="v9.9.9")), CASE, "another_release"),

@@ -23,6 +23,16 @@ MODULES: tuple[ModuleType, ...] = (verification, again, twins, asked, dsse, note
 RAISED = {"BadEnvelope", "BadNote", "BadSums", "BadLog"}
 WRITING = {"kept_log", "read_pin"}
 """Functions of these modules that a verifier does not call."""
+CODES = {
+    "_matrix": "document",
+    "_same_run": "another_run_id",
+    "_judged": "edited",
+    "_linked": "removed",
+    "_tree_files": "no_file",
+    "_said": "says_chain",
+    "read_sums": "sums",
+}
+"""A code that a function tells, where its source does not have it as a text."""
 TELLING = {"name_problem", "against"}
 """Functions that give back a text if something is wrong, else an empty one."""
 ALL = os.environ.get("DPONE_TEST_ALL") == "1"
@@ -127,9 +137,10 @@ def cases(guard: Guard) -> list[tuple[Sabotage, bool]]:
     """The sabotage that may be for this guard, what is likely first; if it is for the judgement."""
     every = [(case, False) for case in INTEGRITY] + [(case, True) for case in JUDGEMENT]
 
-    def likely(pair: tuple[Sabotage, bool]) -> tuple[bool, bool]:
+    def likely(pair: tuple[Sabotage, bool]) -> tuple[bool, bool, bool]:
         case = pair[0]
-        return (bool(case.words) and case.words in guard.text, repr(case.code) in guard.text)
+        by_words = bool(case.words) and case.words in guard.text
+        return (by_words, repr(case.code) in guard.text, case.code == CODES.get(guard.function))
 
     return sorted(every, key=likely, reverse=True)
 

@@ -249,6 +249,10 @@ def _linked(evidence: Evidence, _policy: VerificationPolicy) -> Iterator[Ruling]
         return
     folder = Path(documents.CHAIN.path).parent.as_posix()
     report = verify_chain(chain_folder(evidence.root), render=document_markdown)
+    index = evidence.documents.get(documents.INDEX.name)
+    if report.head is not None and index is not None and index.sha256 != report.head.artifact_index:
+        path = index.kind.path
+        yield red(path, "not_chained", f"{path} is not the index that the last entry of {folder} names")
     for ruling in report.red:
         inside = (evidence.root / ruling.subject).exists() or ruling.code in ("missing", "changed", "unreadable")
         yield red(ruling.subject if inside else folder, ruling.code, f"{folder}: {ruling.text}")

@@ -30,6 +30,8 @@ class Found:
     kind: Kind
     data: Mapping[str, object]
     judged: Judged
+    sha256: str | None
+    """Of its bytes; None if they can't be read."""
 
     @property
     def measured(self) -> str:
@@ -111,7 +113,8 @@ def check_is_tree(root: Path) -> None:
 
 
 def _found(root: Path, kind: Kind) -> Found:
-    return Found(kind, _data(root / kind.path), read_document(root / kind.path, expected=kind.name).judged)
+    reading = read_document(root / kind.path, expected=kind.name)
+    return Found(kind, _data(root / kind.path), reading.judged, reading.sha256)
 
 
 def _data(path: Path) -> Mapping[str, object]:
