@@ -9,6 +9,9 @@ from pathlib import Path
 
 from pytest_dpone.core.checks import CHECKS, check_of
 from pytest_dpone.core.contracts import Contract, default_contracts
+from pytest_dpone.core.matrix import build_matrix
+from pytest_dpone.core.model import Case, Strategy
+from pytest_dpone.core.registry import default_registry
 from pytest_dpone.engines.mutants import MUTANTS
 from pytest_dpone.plugin import fixtures, hooks
 from pytest_dpone.plugin.chosen import reference_page
@@ -51,9 +54,20 @@ This page is generated from `pytest_dpone.engines.mutants` and `pytest_dpone.cor
 """
 
 
+MATRIX_PAGE = """\
+# The matrix
+
+The cases of the shipped families: {planned} are planned, {excluded} are excluded, each for the reason that its number
+stands for. `pytest-dpone matrix` prints the same list, a case a line, with `--format json` for programs. This page is
+generated from `pytest_dpone.core.registry`.
+
+"""
+
+
 def pages() -> Mapping[str, str]:
     """Path below docs/ → text."""
     return {
+        "matrix.md": matrix_page(),
         "contracts.md": contracts_page(),
         "mutants.md": mutants_page(),
         "reference/options.md": reference_page(),
@@ -76,6 +90,27 @@ def contracts_page() -> str:
         lines += [_contract_line(row) for row in rows if row.family == family]
         lines.append("")
     return "\n".join(lines)
+
+
+def matrix_page() -> str:
+    """Source and sink by strategy, and the reasons of what is excluded."""
+    registry = default_registry()
+    matrix = build_matrix(registry)
+    planned = set(matrix.planned)
+    why = {row.case: row.reason for row in matrix.excluded}
+    reasons = list(dict.fromkeys(why.values()))
+    lines = [MATRIX_PAGE.format(planned=len(planned), excluded=len(why)) + "| source | sink | " + " | ".join(Strategy)]
+    lines[0] += " |"
+    lines.append("|---|---|" + "---|" * len(Strategy))
+    for source, sink in dict.fromkeys((case.source, case.sink) for case in (*matrix.planned, *why)):
+        cells = []
+        for strategy in Strategy:
+            case = Case(source, sink, strategy)
+            cells.append("planned" if case in planned else f"[{reasons.index(why[case]) + 1}]")
+        lines.append(f"| {source} | {sink} | " + " | ".join(cells) + " |")
+    lines += ["", "## Why cases are excluded", ""]
+    lines += [f"{number}. {reason}" for number, reason in enumerate(reasons, 1)]
+    return "\n".join(lines) + "\n"
 
 
 def mutants_page() -> str:

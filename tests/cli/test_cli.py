@@ -17,7 +17,14 @@ from pytest_dpone.errors import ServiceFailed
 def test_matrix_lists_planned_and_excluded_cases(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["matrix", "--format", "json"]) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert rows[0] == {"case": "postgres_to_postgres__full_refresh", "status": "planned", "reason": ""}
+    assert rows[0] == {
+        "case": "postgres_to_postgres__full_refresh",
+        "source": "postgres",
+        "sink": "postgres",
+        "strategy": "full_refresh",
+        "status": "planned",
+        "reason": "",
+    }
     assert {row["status"] for row in rows} == {"planned", "excluded"}
     assert all(row["reason"] for row in rows if row["status"] == "excluded")
 
@@ -25,8 +32,8 @@ def test_matrix_lists_planned_and_excluded_cases(capsys: pytest.CaptureFixture[s
 def test_matrix_takes_a_selection(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["matrix", "--source=minio", "--sink=postgres", "--strategy=scd2"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "case                     status   reason",
-        "minio_to_postgres__scd2  planned",
+        "case                     source  sink      strategy  status   reason",
+        "minio_to_postgres__scd2  minio   postgres  scd2      planned",
     ]
 
 

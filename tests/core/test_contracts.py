@@ -4,6 +4,7 @@ import pyarrow as pa
 import pytest
 
 from pytest_dpone.core.contracts import RULES, Contract, Contracts, default_contracts
+from pytest_dpone.core.dataset.columns import Column, schema_for
 from pytest_dpone.core.kinds import Field, TableSchema, arrow_type, decimal_of, kind_of
 from pytest_dpone.errors import UsageError
 
@@ -66,6 +67,13 @@ def test_every_row_is_complete() -> None:
         ("clickhouse", "text", "LowCardinality(String)", False),
         ("minio", "array<int64>", "list<element: int64>", True),
         ("minio", "array<int64>", "list<element: int32>", False),
+        ("postgres", "text", "character varying(10000)", True),
+        ("postgres", "text", "character(10)", False),
+        ("postgres", "postgres:enum", "case_src.mood", True),
+        ("postgres", "postgres:enum", '"a b".mood', True),
+        ("postgres", "postgres:enum", "mood", True),
+        ("postgres", "postgres:enum", "case_src.moody", False),
+        ("postgres", "postgres:enum", "case_src.mood[]", False),
         ("oracle", "text", "text", False),
     ],
 )
@@ -124,3 +132,16 @@ def test_columns_of_other_types_have_a_kind_of_their_own_or_none() -> None:
     assert (kind_of(pa.uuid()), kind_of(pa.json_())) == ("uuid", "json")
     assert kind_of(pa.timestamp("ns")) is None
     assert kind_of(pa.decimal256(50, 1)) == "decimal(50,1)"
+
+
+def test_a_sink_says_of_every_kind_what_it_makes_of_it() -> None:
+    columns = (Column("a", "text", 0), Column("b", "postgres:money", 0), Column("c", "json", 0))
+    silent = Contracts((*TABLE.rows, Contract("f", "text", native=("t",))))
+    with pytest.raises(UsageError, match="the contracts of f say nothing of json"):
+        schema_for(columns, source="postgres", sink="f", contracts=silent)
+    told = Contracts((*silent.rows, Contract("f", "json", "rejected", native=("j",), error="no JSON")))
+    names = [field.name for field in schema_for(columns, source="postgres", sink="f", contracts=told).fields]
+    assert "a" in names
+    assert not {"b", "c"} & set(names)
+    takes_all = Contracts((*told.rows, Contract("f", "*:*", "widened", native=("t",))))
+    assert "b" in [field.name for field in schema_for(columns, source="postgres", sink="f", contracts=takes_all).fields]

@@ -34,7 +34,11 @@ NOT_RUN = _load("dpone_test_pages_of_stories", DOCS / "test_pages.py").NOT_RUN
 
 SERVED = "export DPONE_POSTGRES_URL="
 """What follows needs the server of `pytest-dpone serve postgres`."""
-START = {"docs/read-a-failure.md": pages.EXAMPLE, "examples/own_engine/README.md": pages.EXAMPLE}
+START = {
+    "docs/read-a-failure.md": pages.EXAMPLE,
+    "examples/own_engine/README.md": pages.EXAMPLE,
+    "examples/own_family/README.md": pages.EXAMPLE.with_name("own_family"),
+}
 """Pages that are read in the folder of the example."""
 STORIES = [
     page
@@ -77,7 +81,7 @@ def _play(commands, folder: Path, environ: dict[str, str]) -> None:  # type: ign
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=300,
+        timeout=600,
         check=False,
     )
     parts = done.stdout.split(MARK)

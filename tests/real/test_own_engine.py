@@ -27,10 +27,10 @@ SHOWN = {
         "missing id=901",
     ),
     "empty_text_becomes_null": (
-        "0 missing, 0 extra, 29 changed, 0 duplicated",
-        'columns that differ: a b (6), order (5), Order (4), select (4), quo"te (3) and 4 more',
-        "changed id=1",
-        "order: expected '' (text), got NULL (text)",
+        "0 missing, 0 extra, 162 changed, 0 duplicated",
+        "columns that differ: own tsquery (41), own name (38), own varbit (33), own tsvector (31), order (7) and 11 more",
+        "changed id=8",
+        "own tsvector: expected '' (postgres:tsvector), got NULL (postgres:tsvector)",
     ),
 }
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ..core.model import Case
     from ..services.stack import Stack
 
 Rows = Sequence[Sequence[str]]
@@ -29,11 +30,15 @@ def matrix(arguments: argparse.Namespace) -> int:
         sinks=arguments.sink,
         strategies=arguments.strategy,
     )
-    rows = [(case.case_id, "planned", "") for case in plan.scope]
+    rows = [(*_ends(case), "planned", "") for case in plan.scope]
     if not plan.narrowed:
-        rows += [(row.case.case_id, "excluded", row.reason) for row in plan.matrix.excluded]
-    _show(("case", "status", "reason"), rows, arguments.format)
+        rows += [(*_ends(row.case), "excluded", row.reason) for row in plan.matrix.excluded]
+    _show(("case", "source", "sink", "strategy", "status", "reason"), rows, arguments.format)
     return 0
+
+
+def _ends(case: Case) -> tuple[str, str, str, str]:
+    return case.case_id, case.source, case.sink, case.strategy
 
 
 def contracts(arguments: argparse.Namespace) -> int:

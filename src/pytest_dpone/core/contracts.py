@@ -59,7 +59,7 @@ def _integers(family: str, names: tuple[str, str, str]) -> Iterator[Contract]:
 
 
 def _postgres() -> Iterator[Contract]:
-    text = ("text", "character varying")
+    text = ("text", "character varying", "character varying(*)")
     yield Contract("postgres", "bool", native=("boolean",))
     yield from _integers("postgres", ("smallint", "integer", "bigint"))
     yield Contract("postgres", "uint64", "widened", ("numeric(20,0)", "numeric"), source=False)
@@ -216,7 +216,7 @@ def _api() -> Iterator[Contract]:
 
 
 _TEXTS = {
-    "postgres": ("text", "character varying"),
+    "postgres": ("text", "character varying", "character varying(*)"),
     "mssql": ("nvarchar(max)",),
     "clickhouse": ("String",),
     "minio": ("string", "large_string", "string_view"),
@@ -310,7 +310,9 @@ def _spell(pattern: str, kind: str) -> str:
 
 
 def _matches(pattern: str, native: str) -> bool:
-    return re.fullmatch(re.escape(pattern).replace(r"\*", ".*"), native) is not None
+    """`*` stands for anything, `{n}.` for the namespace of a type that its users made."""
+    found = re.escape(pattern).replace(r"\*", ".*").replace(re.escape("{n}."), r"(?:.+\.)?")
+    return re.fullmatch(found, native) is not None
 
 
 def _wider_decimal(kind: str, native: str) -> bool:

@@ -292,9 +292,12 @@ def _folder(settings: RunSettings) -> Iterator[Path]:
 
 
 def tear_down(stage: Stage) -> list[str]:
-    """Remove both namespaces; returns what could not be removed, as texts without secrets."""
+    """Remove both namespaces; returns what could not be removed, as texts without secrets.
+
+    The sink's goes first: its columns may be of types that the source's namespace has.
+    """
     problems = []
-    for catalog, space in ((stage.source, stage.source_space), (stage.sink, stage.sink_space)):
+    for catalog, space in ((stage.sink, stage.sink_space), (stage.source, stage.source_space)):
         try:
             catalog.close(space)
         except Exception as error:
@@ -305,8 +308,8 @@ def tear_down(stage: Stage) -> list[str]:
 
 
 def _outliving(stage: Stage) -> list[Made]:
-    """The case's namespaces on servers that are there after the run, or may be kept."""
-    sides = ((stage.case.source, stage.source_space), (stage.case.sink, stage.sink_space))
+    """The case's namespaces on servers that are there after the run, or may be kept, in the order to remove them."""
+    sides = ((stage.case.sink, stage.sink_space), (stage.case.source, stage.source_space))
     return [
         Made(info.record.name, space, stage.bucket if info.record.name == "minio" else "", ours=not external)
         for family, space in sides

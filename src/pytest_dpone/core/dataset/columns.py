@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ...errors import UsageError
 from ..contracts import Contracts
 from ..kinds import Field, TableSchema
-from ..own import OWN
+from ..own import OWN, is_own
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +122,10 @@ NARROW = (
 
 
 def schema_for(columns: tuple[Column, ...], *, source: str, sink: str, contracts: Contracts) -> TableSchema:
-    """The columns that `source` has a native type for, behind the roles. NULL arrays only where the source has them.
+    """The columns that `source` has a native type for and `sink` may keep, behind the roles.
 
-    Of names that differ by case alone only the first is there, if one of both ends does not tell them apart.
+    NULL arrays only where the source has them. Of names that differ by case alone only the first is there, if one of
+    both ends does not tell them apart. Raises `UsageError` if the sink's contracts say nothing of a kind.
     """
     blind = not contracts.case_blind.isdisjoint((source, sink))
     taken: set[str] = set()
@@ -131,7 +133,7 @@ def schema_for(columns: tuple[Column, ...], *, source: str, sink: str, contracts
     for column in columns:
         if column.source not in ("", source) or not contracts.is_source_kind(source, column.kind):
             continue
-        if blind and column.name.casefold() in taken:
+        if not _kept(sink, column.kind, contracts) or (blind and column.name.casefold() in taken):
             continue
         taken.add(column.name.casefold())
         nullable = column.nulls > 0
@@ -139,3 +141,14 @@ def schema_for(columns: tuple[Column, ...], *, source: str, sink: str, contracts
             nullable = nullable and contracts.holds(source, column.kind, "null_array")
         fields.append(Field(column.name, column.kind, nullable=nullable, steady=column.steady, native=column.native))
     return TableSchema(tuple(fields))
+
+
+def _kept(sink: str, kind: str, contracts: Contracts) -> bool:
+    """If a sink takes such a column at all; it may leave the types of other families' own out by saying nothing."""
+    found = contracts.find(sink, kind)
+    if found is None and not is_own(kind):
+        raise UsageError(
+            f"the contracts of {sink} say nothing of {kind}",
+            hint=f"give the family a Contract({sink!r}, {kind!r}, …); how='rejected' leaves such columns out",
+        )
+    return found is not None and found.how != "rejected"
