@@ -40,7 +40,7 @@ def digest(rows: pa.Table) -> str:
 
 def applied(data: Dataset) -> dict[int, dict[str, object]]:
     """S1 by replaying the commits on S0 in plain Python."""
-    rows = {row["id"]: row for row in table(data.before()).to_pylist()}
+    rows = {row["id"]: row for batch in data.before() for row in batch.to_pylist()}
     for commit in data.commits():
         for row in commit.deletes.to_pylist():
             del rows[row["id"]]

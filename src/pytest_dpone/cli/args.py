@@ -12,7 +12,10 @@ SERVED = ("postgres", "clickhouse", "kafka", "s3", "schema-registry", "schema_re
 
 @cache
 def build_parser() -> argparse.ArgumentParser:
-    """The parser, made once, which takes longer than most commands; `command` names what was asked for. Wrong use ends with exit status 4."""
+    """The parser, made once, which takes longer than most commands.
+
+    `command` names what was asked for. Wrong use ends with exit status 4.
+    """
     parser = _Parser(prog="pytest-dpone", description="Look at the matrix, the contracts and the services.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     matrix = commands.add_parser("matrix", help="list the planned and the excluded cases")
