@@ -1,7 +1,7 @@
 # Each target sets up what it needs: python3 (>= 3.11) and make are enough.
 VENV ?= .venv
 BIN := $(VENV)/bin
-EXTRAS := embedded,docker,xdist,html
+EXTRAS := embedded,docker,xdist,html,sign
 ROWS ?= 200
 WORKERS ?= 2
 CRASH ?= off

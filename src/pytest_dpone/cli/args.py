@@ -6,6 +6,7 @@ import argparse
 from functools import cache
 
 from .ops_args import FORMATS, add_ops
+from .signing_args import add_signing
 
 SERVED = ("postgres", "clickhouse", "kafka", "s3", "schema-registry", "schema_registry", "api")
 
@@ -29,6 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     clean = commands.add_parser("clean", help="remove what dead runs left, and only that")
     clean.add_argument("--run-id", metavar="ID", help="also what this run made on servers of yours, by recorded names")
     _add_format(clean)
+    add_signing(commands)
     add_ops(commands)
     return parser
 

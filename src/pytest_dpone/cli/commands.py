@@ -108,6 +108,27 @@ def clean(arguments: argparse.Namespace) -> int:
     return 1 if any(became.startswith("could not") for *_, became in rows) else 0
 
 
+def keygen(arguments: argparse.Namespace) -> int:
+    """Make a key; see `cli.signing`."""
+    from .signing import run
+
+    return run(arguments)
+
+
+def seal(arguments: argparse.Namespace) -> int:
+    """Seal a tree; see `cli.signing`."""
+    from .signing import run
+
+    return run(arguments)
+
+
+def verify(arguments: argparse.Namespace) -> int:
+    """Verify a sealed tree; see `cli.signing`."""
+    from .signing import run
+
+    return run(arguments)
+
+
 def ops(arguments: argparse.Namespace) -> int:
     """Run a gate; see `cli.ops`."""
     from .ops import run

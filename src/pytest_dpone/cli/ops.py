@@ -31,7 +31,7 @@ from ..evidence.artifacts import write_text
 from ..evidence.index import index_tree
 from ..report.escape import visible
 from ..report.exports import otlp_lines, prometheus_text
-from ..report.gates import document_markdown, document_text
+from ..report.gates import NOT_SIGNED, document_markdown, document_text
 from ..report.plan import plan_lines
 from ..run.gate_files import make_room, new_stamp, publish
 from ..run.matrix_files import LastRun, last_run, read_matrix
@@ -287,6 +287,7 @@ def _chain_told(arguments: argparse.Namespace, report: chain.ChainReport, stamp:
         "release": release,
         "facts": report.facts.model_dump(mode="json") if report.facts is not None else None,
         "results": [ruling.row() for ruling in report.rulings],
+        "not_proven": NOT_SIGNED,
     }
     return _show(document, arguments.format)
 

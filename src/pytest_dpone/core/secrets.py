@@ -60,6 +60,11 @@ class Scrubber:
                 self.add_url(value)
                 self.add(quote(value, safe=""))
 
+    @property
+    def known(self) -> frozenset[str]:
+        """Every spelling that is replaced. Not for logs."""
+        return frozenset(self._secrets)
+
     def __call__(self, text: str) -> str:
         """`text` without any secret."""
         for secret in sorted(self._secrets, key=len, reverse=True):

@@ -6,8 +6,9 @@ import errno
 import json
 import os
 import tempfile
-from collections.abc import Collection, Iterable, Mapping
-from contextlib import suppress
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..core.strict import indented
@@ -79,6 +80,22 @@ def hold(directory: Path) -> int | None:
         os.close(handle)
         return None
     return handle
+
+
+@contextmanager
+def held(directory: Path, *, seconds: float) -> Iterator[None]:
+    """Hold `directory`, waiting for another holder. Raises `ArtifactError` if that one takes longer than `seconds`."""
+    end = time.monotonic() + seconds
+    while (handle := hold(directory)) is None:
+        if time.monotonic() > end:
+            raise ArtifactError(
+                f"another process has been writing to {directory} for {seconds:.0f} s", hint="wait, then try again"
+            )
+        time.sleep(0.02)
+    try:
+        yield
+    finally:
+        os.close(handle)
 
 
 def remove_stale(directory: Path, *, schemas: Collection[str]) -> int:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,8 +14,8 @@ from ..core.gates.documents import CHAIN, INDEX, Stamp, compose, first_error
 from ..core.gates.merkle import leaf_hash, roots
 from ..core.gates.ruling import Ruling, green, red
 from ..core.strict import NotStrict, parse_object
-from ..errors import ArtifactError, DponeError, UsageError
-from .artifacts import check_writable, hold, write_json, write_text
+from ..errors import DponeError, UsageError
+from .artifacts import check_writable, held, write_json, write_text
 from .exhibits import Render, read_document
 from .files import Unreadable, read_bytes, sha256
 from .index import drift
@@ -89,7 +86,7 @@ def append(
     if index is None or problems:
         return ChainReport(tuple(problems))
     check_writable(folder)
-    with _locked(folder):
+    with held(folder, seconds=LOCK_SECONDS):
         known = _known(folder)
         if known.red:
             return known
@@ -156,22 +153,6 @@ def _read_index(index_file: Path, release: str) -> tuple[bytes, IndexFacts | Non
         problems.append(red(name, "another_release", f"{name} is of the release {facts.release}, not {release}"))
     root = index_file.parent / facts.root
     return read_bytes(index_file), facts, problems or drift(facts, root)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold `folder`, waiting for another writer. Raises `ArtifactError` if that one takes too long."""
-    end = time.monotonic() + LOCK_SECONDS
-    while (handle := hold(folder)) is None:
-        if time.monotonic() > end:
-            raise ArtifactError(
-                f"another process has been writing to {folder} for {LOCK_SECONDS:.0f} s", hint="wait, then try again"
-            )
-        time.sleep(0.05)
-    try:
-        yield
-    finally:
-        os.close(handle)
 
 
 def _known(folder: Path) -> ChainReport:

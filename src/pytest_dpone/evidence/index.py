@@ -16,6 +16,7 @@ from ..core.strict import NotStrict, parse_object
 from .artifacts import LOCK
 from .exhibits import Render, read_document, supersedes
 from .files import MAX_BYTES, Unreadable, digest, read_bytes, sha256
+from .sums import SEAL, SUMS
 
 _HOLDERS = frozenset({INDEX.schema, CHAIN.schema, RELEASE_PACK.schema})
 """Documents that hold an index's digest, or are one: an index can't hold theirs."""
@@ -28,16 +29,17 @@ def index_tree(root: Path, *, release: str, index_file: Path) -> IndexFacts:
     """Index every file below `root`, of whatever type; `index_file` is where the index will be written.
 
     Left out are the index itself, chains and release packs, with their Markdown twins; the folders `cases` and `runs`
-    directly below the root, where other runs have trees of their own; and the empty files that hold a folder. Links
-    that leave the root, and whatever is neither file nor folder, are problems that make the index red.
+    directly below the root, where other runs have trees of their own; the files of a seal; and the empty files that
+    hold a folder. Links that leave the root, and whatever is neither file nor folder, are problems that make the index
+    red.
     """
     files: list[IndexedFile] = []
     problems: list[str] = []
-    apart = {root / name for name in OTHER_RUNS}
+    apart = {root / name for name in (*OTHER_RUNS, SEAL)}
     names = {index_file.name, index_file.with_suffix(".md").name}
     own = {os.path.realpath(index_file), os.path.realpath(index_file.with_suffix(".md"))}
     for path in _walk(root, root, problems, apart):
-        if path.name == LOCK and _is_empty(path):
+        if path == root / SUMS or (path.name == LOCK and _is_empty(path)):
             continue
         if (path.name in names or path.is_symlink()) and os.path.realpath(path) in own:
             continue

@@ -25,6 +25,11 @@ _RUNBOOK = {
         "Treat a changed digest as an audit event.",
     ),
 }
+NOT_SIGNED = (
+    "not signed: this shows changes since the chain was written, not who wrote it; whoever may write the folder can "
+    "write another one, which only a pin that was kept elsewhere shows (`pytest-dpone seal` signs)"
+)
+"""What a chain without a key does not prove."""
 _WORDS = {"release_evidence_pack": ("GO", "NO-GO")}
 _FACT_LIMIT = 50
 
@@ -138,6 +143,7 @@ def _notes(document: Mapping[str, object], rows: Sequence[Mapping[str, object]])
         yield from dict.fromkeys(str(note) for found in notes for note in found)
     if kind_of(document) == "evidence_chain" and isinstance(facts, Mapping) and isinstance(facts.get("entries"), list):
         yield f"pin {len(facts['entries'])}:{facts.get('root')}"
+        yield NOT_SIGNED
 
 
 def _row(row: Mapping[str, object]) -> str:

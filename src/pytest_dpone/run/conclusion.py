@@ -44,7 +44,7 @@ _RECONCILIATION_CHECKS = {
     "after_a_cut_connection": "crash.cut.rows",
     "after_a_refused_batch": "crash.refused.rows",
 }
-_PACK_FILES = {
+PACK_FILES = {
     "service_markers": documents.MARKERS,
     "runtime_metrics": documents.RUNTIME,
     "benchmark_slo_gate": documents.BENCHMARK_SLO,
@@ -56,6 +56,9 @@ _PACK_FILES = {
     "state": documents.STATE,
     "reconciliation": documents.RECONCILIATION,
 }
+"""Name in a pack → the document that a run puts there."""
+CERTIFICATION_NAMES = ("service_markers", "runtime_metrics", "benchmark_slo_gate")
+"""What a run's certification pack holds beside the certification report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,23 +168,21 @@ class Conclusion:
         self._judge(documents.PERFORMANCE, facts)
 
     def _state(self, measured: Measured) -> None:
-        state = [tally.state for tally in measured.tallies if tally.state is not None]
-        reconciliation = [tally.reconciliation for tally in measured.tallies if tally.reconciliation is not None]
+        state = any(tally.state is not None for tally in measured.tallies)
+        reconciliation = any(tally.reconciliation is not None for tally in measured.tallies)
         if not (self._release_profile or (state and reconciliation)):
             for kind in (documents.STATE, documents.RECONCILIATION, documents.LIVE_STATE):
                 self._skip(kind, "no case of this run keeps a state and reconciles deletes")
             return
-        self._judge(documents.STATE, CheckedFacts(rows=tuple(state), not_run=_not_shown(measured, _STATE_CHECKS)))
-        reconciled = CheckedFacts(rows=tuple(reconciliation), not_run=_not_shown(measured, _RECONCILIATION_CHECKS))
-        self._judge(documents.RECONCILIATION, reconciled)
+        self._judge(documents.STATE, state_facts(measured.tallies))
+        self._judge(documents.RECONCILIATION, reconciliation_facts(measured.tallies))
         self._pack("live_state_reconciliation", documents.LIVE_STATE, ("state", "reconciliation"))
 
     def _certification_pack(self, measured: Measured) -> None:
-        names = ("service_markers", "runtime_metrics", "benchmark_slo_gate")
         self._pack(
             "certification_pack",
             documents.CERTIFICATION_PACK,
-            names,
+            CERTIFICATION_NAMES,
             more={"certification_report": measured.report},
             pack_id=f"run-{self.stamp.run_id}",
         )
@@ -195,7 +196,7 @@ class Conclusion:
         more: Mapping[str, Path] | None = None,
         pack_id: str | None = None,
     ) -> bool:
-        artifacts = {name: self.tree.file(_PACK_FILES[name]) for name in names} | dict(more or {})
+        artifacts = {name: self.tree.file(PACK_FILES[name]) for name in names} | dict(more or {})
         facts = pack_facts(
             bundle,
             artifacts,
@@ -220,8 +221,7 @@ class Conclusion:
 
     def _items(self, measured: Measured) -> list[ChecklistItem]:
         """What the run knows, then what a person says. A person may take back what the run knows, never give it."""
-        contracts = [tally.contracts for tally in measured.tallies if tally.contracts is not None]
-        known = {"source_sink_matrix": measured.green, "contracts_guardrails": measured.green and _held(contracts)}
+        known = known_checks(measured.tallies, green=measured.green)
         said = self.inputs.checks
         taken_back = {name for name in known if said.get(name) is False}
         items = [
@@ -257,12 +257,30 @@ class Conclusion:
         return not blockers
 
 
+def state_facts(tallies: Sequence[Tally]) -> CheckedFacts:
+    """What the cases show of the engine's state."""
+    rows = tuple(tally.state for tally in tallies if tally.state is not None)
+    return CheckedFacts(rows=rows, not_run=_not_shown(tallies, _STATE_CHECKS))
+
+
+def reconciliation_facts(tallies: Sequence[Tally]) -> CheckedFacts:
+    """What the cases show of deletes that only a reconciliation can see."""
+    rows = tuple(tally.reconciliation for tally in tallies if tally.reconciliation is not None)
+    return CheckedFacts(rows=rows, not_run=_not_shown(tallies, _RECONCILIATION_CHECKS))
+
+
+def known_checks(tallies: Sequence[Tally], *, green: bool) -> dict[str, bool]:
+    """The checks of a release that the cases decide, and no person; `green` says if all of them are."""
+    contracts = [tally.contracts for tally in tallies if tally.contracts is not None]
+    return {"source_sink_matrix": green, "contracts_guardrails": green and _held(contracts)}
+
+
 def _held(rows: Sequence[CheckedRow]) -> bool:
     """If something was checked, and nothing failed."""
     return bool(rows) and not any(row.failed for row in rows)
 
 
-def _not_shown(measured: Measured, checks: Mapping[str, str]) -> dict[str, str]:
+def _not_shown(tallies: Sequence[Tally], checks: Mapping[str, str]) -> dict[str, str]:
     """Of `checks`, name → check, those that no case of the run has made."""
-    shown = frozenset[str]().union(*(tally.shown for tally in measured.tallies))
+    shown = frozenset[str]().union(*(tally.shown for tally in tallies))
     return {name: _NO_CRASH for name, check in checks.items() if check not in shown}

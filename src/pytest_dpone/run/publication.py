@@ -83,9 +83,9 @@ class Publication:
             "release_type": self.identity.release_type,
             "accepted_fidelity": list(accepted_fidelity),
             "counts": _counts(records),
-            "services": _services(records),
+            "services": services_of(records),
             "mishaps": summed(each.kills for each in tallies).told(),
-            "cases": [_row(record, tally) for record, tally in zip(records, tallies, strict=True)],
+            "cases": [case_row(record, tally) for record, tally in zip(records, tallies, strict=True)],
             "excluded": [{"case_id": row.case.case_id, "reason": row.reason} for row in excluded],
         }
         write_json(self.report_path, _sealed(document))
@@ -130,12 +130,14 @@ def _counts(records: Sequence[CaseRecord]) -> dict[str, int]:
     return counts
 
 
-def _services(records: Sequence[CaseRecord]) -> list[dict[str, object]]:
+def services_of(records: Sequence[CaseRecord]) -> list[dict[str, object]]:
+    """What a report says of the services that served these cases, each once."""
     services = {service.model_dump_json(): service for record in records for service in record.services}
     return [service.model_dump(mode="json") for service in sorted(services.values(), key=lambda s: s.name)]
 
 
-def _row(record: CaseRecord, tally: Tally) -> dict[str, object]:
+def case_row(record: CaseRecord, tally: Tally) -> dict[str, object]:
+    """What a report says of a case."""
     acts = [act.name for act in tally.metrics.acts]
     return {
         "case_id": record.case_id,

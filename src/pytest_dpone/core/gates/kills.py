@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from ..model import ActName, CaseRecord
 from .ruling import Value
@@ -42,8 +42,11 @@ class Kills(Value):
 
     @classmethod
     def of(cls, told: object) -> Kills:
-        """What a report has told; none if it tells nothing."""
-        return cls.model_validate(told if isinstance(told, Mapping) else {})
+        """What a report has told; none if it tells nothing that can be read."""
+        try:
+            return cls.model_validate(told if isinstance(told, Mapping) else {})
+        except ValidationError:
+            return cls()
 
     def told(self) -> dict[str, object]:
         """As the report has it."""

@@ -1,0 +1,149 @@
+"""Seals by many processes at once, and seals that are killed: no entry is lost, no half tree verifies."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pytest_dpone.evidence.chain import Unverifiable
+from pytest_dpone.evidence.keys import generate, public_path, read_verifier
+from pytest_dpone.evidence.tlog import read_log
+from pytest_dpone.run.verification import verify
+
+from .trees import write_tree
+
+pytestmark = pytest.mark.apart
+
+ALL = os.environ.get("DPONE_TEST_ALL") == "1"
+WRITERS, EACH = (8, 10) if ALL else (4, 3)
+KILLS = 40 if ALL else 8
+
+SEALER = """
+import sys
+from pathlib import Path
+from pytest_dpone.core.gates.policy import PACKAGED
+from pytest_dpone.evidence.keys import read_signer
+from pytest_dpone.evidence.leaks import needles
+from pytest_dpone.run.sealing import seal
+
+key, log, *trees = sys.argv[1:]
+print("ready", flush=True)
+sys.stdin.readline()
+for number, tree in enumerate(trees):
+    seal(Path(tree), signer=read_signer(Path(key)), policy=PACKAGED, needles=needles({}), log_folder=Path(log) if log else None,
+         time=f"2026-01-01T00:00:{number:02}Z", version="0.1.0")
+"""
+
+
+@pytest.fixture(scope="module")
+def unsealed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tree(tmp_path_factory.mktemp("unsealed") / "tree")
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    generate(tmp_path / "key")
+    return tmp_path / "key"
+
+
+def sealer(key: Path, log: Path | str, *trees: Path) -> subprocess.Popen[str]:
+    """A process that seals the trees one after the other as soon as it gets a line."""
+    words = [sys.executable, "-c", SEALER, str(key), str(log), *map(str, trees)]
+    process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def go(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
+
+
+def test_seals_of_many_processes_into_one_log(unsealed: Path, key: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    trees = [[tmp_path / f"{w}-{n}" for n in range(EACH)] for w in range(WRITERS)]
+    for tree in (tree for row in trees for tree in row):
+        shutil.copytree(unsealed, tree)
+    processes = [sealer(key, log, *row) for row in trees]
+    for process in processes:
+        go(process)
+    for process in processes:
+        assert process.communicate(timeout=240)[1] == ""
+        assert process.returncode == 0
+    entries = read_log((log / "log.jsonl").read_bytes())
+    assert entries.size == WRITERS * EACH
+    verifier = read_verifier(public_path(key))
+    sizes = []
+    for tree in (tree for row in trees for tree in row):
+        found = verify(tree, verifier)
+        assert found.rulings == ()
+        assert found.log.lines == entries.lines[: found.log.size]
+        sizes.append(found.log.size)
+    assert sorted(sizes) == list(range(1, WRITERS * EACH + 1))
+
+
+@pytest.mark.parametrize("outside", [False, True], ids=["its own log", "a shared log"])
+def test_a_seal_that_is_killed_leaves_nothing_that_verifies_and_is_not_whole(
+    outside: bool, unsealed: Path, key: Path, tmp_path: Path
+) -> None:
+    """Killed at moments all over its work; then sealed again, which must always work."""
+    log = tmp_path / "log" if outside else ""
+    verifier = read_verifier(public_path(key))
+    rng, tree = random.Random(5), tmp_path / "tree"
+    shutil.copytree(unsealed, tree)
+    process = sealer(key, log, tree)
+    started = time.monotonic()
+    go(process)
+    process.communicate(timeout=60)
+    took = time.monotonic() - started
+    half = whole = 0
+    for number in range(KILLS):
+        shutil.rmtree(tree)
+        shutil.copytree(unsealed, tree)
+        process = sealer(key, log, tree)
+        go(process)
+        # Most of the work is the judgement; the files are written in the last part.
+        time.sleep(took * (rng.random() if number % 2 else 0.5 + 0.6 * rng.random()))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        try:
+            rulings = verify(tree, verifier).rulings
+        except Unverifiable:
+            half += 1
+            continue
+        if rulings:
+            half += 1
+        else:
+            whole += 1
+            assert_whole(tree)
+    assert half + whole == KILLS
+    assert half, "no kill hit a seal under way"
+    process = sealer(key, log, tree)
+    go(process)
+    assert process.communicate(timeout=60)[1] == ""
+    assert verify(tree, verifier).rulings == ()
+    assert_whole(tree)
+
+
+def assert_whole(tree: Path) -> None:
+    """As somebody finds it who has no code of ours: every file that a seal has, and sums that are true."""
+    names = {path.name for path in (tree / "seal").iterdir()}
+    assert names >= {
+        "checkpoint",
+        "log.jsonl",
+        "test-result.dsse.json",
+        "connector-certification.dsse.json",
+        "verification-summary.dsse.json",
+    }
+    done = subprocess.run(["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"], cwd=tree, check=False)
+    assert done.returncode == 0
