@@ -7,7 +7,10 @@ WORKERS ?= 2
 CRASH ?= off
 ACTIONLINT ?= v1.7.12
 
-.PHONY: certify test unit real selfcheck cover lint types format batteries bench soak clean help
+# What is compiled is kept: a test run starts hundreds of Python processes.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: certify test unit real nightly selfcheck cover lint types format batteries bench soak clean help
 
 help:                ## List the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 20
@@ -23,6 +26,9 @@ unit: $(VENV)/.dev   ## Run the tests that need no service and no process of the
 
 real: $(VENV)/.dev   ## Run the tests that need services
 	$(BIN)/pytest -n $(WORKERS) -m real
+
+nightly: $(VENV)/.dev ## Run the property tests with many examples, and what `make test` leaves out
+	$(BIN)/pytest -n $(WORKERS) -m "hypothesis or nightly" --hypothesis-profile=nightly
 
 selfcheck: $(VENV)/.run ## Break the reference engine in many ways; each break must be seen
 	$(BIN)/pytest --dpone-selfcheck -n $(WORKERS)

@@ -268,6 +268,7 @@ def test_an_entry_of_a_writer_that_died_is_written_over(ops_argv, tree) -> None:
     assert tree.ops(*ops_argv["verify"]).status == 0
 
 
+@pytest.mark.apart
 def test_help_costs_nothing_and_gates_load_no_client(golden: Path, ops_argv) -> None:  # type: ignore[no-untyped-def]
     code = (
         "import sys\nfrom pytest_dpone.cli.main import main\n"

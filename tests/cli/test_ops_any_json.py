@@ -41,7 +41,7 @@ baselines = st.one_of(st.dictionaries(st.sampled_from(NAMES), st.one_of(row, any
 bounds = st.fixed_dictionaries({}, optional={"min": numbers, "max": numbers, "mx": numbers})
 objectives = st.one_of(st.dictionaries(st.sampled_from(NAMES), st.one_of(bounds, anything), max_size=3), anything)
 
-quick = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+own_tree = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def run(*argv: str) -> tuple[int, str]:
@@ -62,7 +62,7 @@ def is_measured(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
 
 
-@quick
+@own_tree
 @given(metrics, baselines, objectives)
 def test_benchmark_slo_gate(measured: object, baseline: object, objective: object) -> None:
     status, out = run(
@@ -93,7 +93,7 @@ def test_benchmark_slo_gate(measured: object, baseline: object, objective: objec
         assert entry.get("min", 0) <= measured[name] <= entry.get("max", math.inf)
 
 
-@quick
+@own_tree
 @given(
     st.fixed_dictionaries({name: st.integers(0, 100) for name in NAMES[:3]} | {"failure_rate": st.integers(0, 1)}),
     st.sampled_from(["higher", "lower"]),
@@ -111,7 +111,7 @@ def test_benchmark_slo_gate_is_right_on_good_input(measured: dict, direction: st
     assert status == (0 if better and measured["throughput_rows_per_second"] <= bound else 1)
 
 
-@quick
+@own_tree
 @given(metrics, metrics, metrics)
 def test_performance_certification(measured: object, minimum: object, maximum: object) -> None:
     status, out = run(
@@ -148,7 +148,7 @@ external = st.fixed_dictionaries(
 )
 
 
-@quick
+@own_tree
 @given(st.one_of(external, anything))
 def test_external_evidence(tmp_path: Path, data: object) -> None:
     state, other = tmp_path / "state.json", tmp_path / "other.json"
@@ -186,7 +186,7 @@ places = st.lists(st.one_of(st.integers(0, 8), st.text(max_size=3)), min_size=1,
         "state_evidence.json",
     ],
 )
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(own_tree, max_examples=own_tree.max_examples // 4)  # for each of many documents
 @given(place=places, value=anything)
 def test_a_changed_document_is_never_green(name: str, place: list[int | str], value: object, ops_argv, tree) -> None:  # type: ignore[no-untyped-def]
     before = tree.path(name).read_bytes()

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_dpone.core.diff import canonical_json, compare, show, visible
@@ -34,7 +34,6 @@ EXPECTED = st.dictionaries(st.integers(0, 12), NOTES, max_size=10)
 ACTUAL = st.lists(st.tuples(st.integers(0, 12), NOTES), max_size=14)
 
 
-@settings(max_examples=300, deadline=None)
 @given(expected=EXPECTED, actual=ACTUAL, size=st.integers(1, 5), other=st.integers(1, 5))
 def test_counts_agree_with_plain_python(expected, actual, size, other) -> None:
     actual = sorted(actual, key=lambda row: row[0])

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_dpone.core.contracts import default_contracts
@@ -88,7 +88,6 @@ def second_opinion(data: Dataset, strategy: Strategy, act: ActName) -> list[Row]
     return watermarked(before, after, strategy)
 
 
-@settings(max_examples=30, deadline=None)
 @given(
     count=st.integers(1, 250),
     change=st.floats(0, 1),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -113,8 +113,8 @@ def release_record(case, engine, settings):
                          services=(real,), rerun=run_case.rerun_command(case, settings), seconds=1.5)
 """
 
-# Hypothesis would be loaded anew by every run, which takes longer than everything else.
-LIGHT = ("-p", "no:hypothesispytest")
+# Other plugins would be loaded anew by every run, which takes longer than everything else.
+LIGHT = ("-p", "no:hypothesispytest", "-p", "no:anyio")
 
 
 class Project:
@@ -141,6 +141,10 @@ class Project:
         """Run pytest in a process of its own."""
         return self.pytester.runpytest_subprocess(*LIGHT, *arguments, timeout=60)
 
+    def run_with(self, workers: Sequence[str], *arguments: str) -> pytest.RunResult:
+        """Run pytest with these options of xdist, in a process of its own; without any, in this process."""
+        return self.run_apart(*arguments, *workers) if workers else self.run(*arguments)
+
     @property
     def artifacts(self) -> Path:
         """The default artifact folder."""
@@ -157,6 +161,10 @@ class Project:
         rows = self.report(folder)["cases"]
         assert isinstance(rows, list)
         return {row["case_id"].partition("__")[2]: row["reason"] or row["verdict"] for row in rows}
+
+
+WORKERS = (pytest.param([], id="alone"), pytest.param(["-n2"], id="n2", marks=pytest.mark.apart))
+"""Without xdist and with it: what a test says of a run must be so for both."""
 
 
 @pytest.fixture

@@ -73,6 +73,7 @@ def test_with_a_path_and_with_pyargs(project: Project) -> None:
     assert found == ["mine/test_in_package.py::test_here", *IDS]
 
 
+@pytest.mark.apart
 def test_with_a_virtual_environment_inside_of_rootdir(project: Project) -> None:
     """The package may lie in a directory that pytest refuses to recurse into."""
     source = Path(pytest_dpone.__file__).parent
@@ -116,6 +117,7 @@ def test_a_case_may_be_repeated_and_listed(project: Project) -> None:
     assert found == IDS
 
 
+@pytest.mark.apart
 def test_ids_do_not_depend_on_the_hash_seed(project: Project) -> None:
     seen = set()
     for seed in ("0", "1", "4242"):

@@ -20,6 +20,7 @@ MARKERS = (
 )
 
 
+@pytest.mark.apart
 def test_an_inactive_run_writes_prints_and_imports_nothing(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -123,6 +123,7 @@ def test_a_run_that_stops_early_is_red(project: Project) -> None:
     assert "stopping after 1 failures" in str(project.report()["cases"])
 
 
+@pytest.mark.apart
 def test_an_interrupt_leaves_a_red_report(project: Project) -> None:
     project.behave({"*__replace": "interrupt"})
     result = project.run_apart(FULL)
@@ -332,7 +333,7 @@ def test_two_runs_at_once_do_not_share_a_folder(project: Project) -> None:
     handle = hold(project.artifacts / "matrix")
     assert handle is not None
     try:
-        second = project.run_apart(FULL)
+        second = project.run(FULL)
     finally:
         import os
 
@@ -344,6 +345,7 @@ def test_two_runs_at_once_do_not_share_a_folder(project: Project) -> None:
     assert project.report(folder / "matrix")["passed"] is True
 
 
+@pytest.mark.apart
 def test_a_full_disk_is_red_and_told(project: Project) -> None:
     with (project.path / "conftest.py").open("a") as conftest:
         conftest.write(

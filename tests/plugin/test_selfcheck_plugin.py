@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
-from .conftest import Project
+import pytest_dpone.engines.mutants as mutants_module
+from pytest_dpone import engines
+
+from .conftest import WORKERS, Project
 
 MUTANTS = """
 import sys, types
@@ -37,9 +41,9 @@ def certify(case, *, engine, **rest):
 
 @pytest.fixture
 def mutants(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
-    import sys
-
-    monkeypatch.delitem(sys.modules, "pytest_dpone.engines.mutants", raising=False)
+    # The project puts mutants of its own in the place of the shipped ones: these come back afterwards.
+    monkeypatch.setitem(sys.modules, mutants_module.__name__, mutants_module)
+    monkeypatch.setattr(engines, "mutants", mutants_module)
     monkeypatch.delitem(sys.modules, "pytest_dpone.plugin.suite.test_selfcheck", raising=False)
     with (project.path / "conftest.py").open("a") as conftest:
         conftest.write(MUTANTS)
@@ -57,7 +61,7 @@ ROWS = [("drop_rows", "scd2", ["rows"]), ("lose_type", "replace", ["rows", "sche
 def test_all_killed(mutants: Project) -> None:
     plant(mutants, ROWS, {"drop_rows": "fail", "lose_type": "fail"})
     mutants.pytester.makepyfile("def test_mine(): raise SystemExit")
-    result = mutants.run_apart("--dpone-selfcheck")
+    result = mutants.run("--dpone-selfcheck")
     result.assert_outcomes(passed=4, deselected=1)
     assert result.ret == 0
     result.stdout.fnmatch_lines(
@@ -70,9 +74,10 @@ def test_all_killed(mutants: Project) -> None:
     assert not mutants.artifacts.exists()
 
 
-def test_a_survivor_is_red(mutants: Project) -> None:
+@pytest.mark.parametrize("workers", WORKERS)
+def test_a_survivor_is_red(mutants: Project, workers: list[str]) -> None:
     plant(mutants, ROWS, {"drop_rows": "fail"})
-    result = mutants.run_apart("--dpone-selfcheck", "-n2")
+    result = mutants.run_with(workers, "--dpone-selfcheck")
     result.assert_outcomes(passed=3, failed=1)
     assert result.ret == 1
     result.stdout.no_fnmatch_line("lose_type  *")
@@ -86,14 +91,14 @@ def test_a_survivor_is_red(mutants: Project) -> None:
 
 def test_a_mutant_that_is_red_for_another_reason_is_not_killed(mutants: Project) -> None:
     plant(mutants, [("drop_rows", "scd2", ["swap"])], {"drop_rows": "fail"})
-    result = mutants.run_apart("--dpone-selfcheck")
+    result = mutants.run("--dpone-selfcheck")
     assert result.ret == 1
     result.stdout.fnmatch_lines(["SURVIVED drop_rows: *is red for another reason (rows): expected*swap"])
 
 
 def test_a_sound_engine_that_fails_is_red(mutants: Project) -> None:
     plant(mutants, ROWS, {"native": "fail", "drop_rows": "fail", "lose_type": "fail"})
-    result = mutants.run_apart("--dpone-selfcheck")
+    result = mutants.run("--dpone-selfcheck")
     assert result.ret == 1
     result.stdout.fnmatch_lines(["SELFCHECK FAILED: 2 of 2 mutants killed; the sound engine did not pass *scd2*"])
 
@@ -101,13 +106,13 @@ def test_a_sound_engine_that_fails_is_red(mutants: Project) -> None:
 @pytest.mark.parametrize("arguments", [["-k", "drop_rows"], ["-x", "-k", "sound"]])
 def test_a_mutant_that_was_not_tried_is_red(mutants: Project, arguments: list[str]) -> None:
     plant(mutants, ROWS, {"drop_rows": "fail", "lose_type": "fail"})
-    result = mutants.run_apart("--dpone-selfcheck", *arguments)
+    result = mutants.run("--dpone-selfcheck", *arguments)
     assert result.ret == 1
     result.stdout.fnmatch_lines(["SURVIVED lose_type: not tried", "SELFCHECK FAILED: *"])
 
 
 def test_no_mutants_at_all_prove_nothing(mutants: Project) -> None:
     plant(mutants, [], {})
-    result = mutants.run_apart("--dpone-selfcheck")
+    result = mutants.run("--dpone-selfcheck")
     assert result.ret == 1
     result.stdout.fnmatch_lines(["SELFCHECK FAILED: 0 of 0 mutants killed"])

@@ -12,7 +12,7 @@ import pytest
 
 from pytest_dpone.core.gates.documents import BY_SCHEMA, KINDS, json_schemas
 
-from .conftest import Project
+from .conftest import LIGHT, WORKERS, Project
 
 FULL = "--dpone-profile=local_live"
 RELEASE = "--dpone-profile=real_local"
@@ -85,9 +85,9 @@ def head(path: Path) -> dict[str, object]:
     return {name: value for name, value in read(path).items() if name in ("run_id", "release", "profile", "origin")}
 
 
-@pytest.mark.parametrize("workers", [[], ["-n2"]])
+@pytest.mark.parametrize("workers", WORKERS)
 def test_a_release_run_is_go_and_writes_the_whole_tree(release: Project, workers: list[str]) -> None:
-    result = release.run_apart(RELEASE, *workers)
+    result = release.run_with(workers, RELEASE)
     assert result.ret == 0, result.stdout.str()
     result.stdout.fnmatch_lines(
         ["*release_evidence_pack ok", "GO (2 of 2 planned cases passed; the ini file plans 2 of 3)"]
@@ -303,11 +303,11 @@ def test_selected(): pass
 """
 
 
-@pytest.mark.parametrize("workers", [[], ["-n2"]])
+@pytest.mark.parametrize("workers", WORKERS)
 def test_tests_are_counted_by_marker(project: Project, workers: list[str]) -> None:
     project.behave({"*__scd2": "todo"})
     project.pytester.makepyfile(MARKED)
-    result = project.run_apart(FULL, "-k", "not deselected", *workers)
+    result = project.run_with(workers, FULL, "-k", "not deselected")
     assert result.ret == 1
     document = read(project.artifacts / "service_markers.json")
     markers = {
@@ -353,6 +353,7 @@ def test_the_summary_of_a_github_step(release: Project, monkeypatch: pytest.Monk
     result.stdout.fnmatch_lines(["GITHUB_STEP_SUMMARY: */no/summary.md can't be written: No such file or directory"])
 
 
+@pytest.mark.apart
 def test_the_plan_starts_nothing(release: Project) -> None:
     result = release.run_apart(RELEASE, "--dpone-plan", "-n2")
     assert result.ret == 0
@@ -382,9 +383,9 @@ def test_what_is_none_of_ours_is_never_written_over(release: Project) -> None:
     assert theirs.read_text() == '{"passed": true}'
 
 
-@pytest.mark.parametrize("workers", [[], ["-n2"]])
+@pytest.mark.parametrize("workers", WORKERS)
 def test_a_budget_of_rows_stops_before_the_same_cases_everywhere(project: Project, workers: list[str]) -> None:
-    result = project.run_apart(FULL, "--dpone-max-rows=2000", *workers)
+    result = project.run_with(workers, FULL, "--dpone-max-rows=2000")
     assert result.ret == 1
     assert project.verdicts() == {"full_refresh": "passed", "replace": "passed", "scd2": "budget"}
     result.assert_outcomes(passed=2, skipped=1)
@@ -406,13 +407,13 @@ def test_a_vendor_run_names_all_that_is_missing(release: Project) -> None:
     )
 
 
-@pytest.mark.parametrize("workers", [[], ["-n2"]])
+@pytest.mark.parametrize("workers", WORKERS)
 def test_a_marker_expression_without_the_matrix_asks_for_no_case(project: Project, workers: list[str]) -> None:
     project.pytester.makepyfile(
         "import pytest\n\n@pytest.mark.integration_minio\ndef test_minio(): pass\n\n"
         "@pytest.mark.integration_kafka\ndef test_kafka(): assert 0\n"
     )
-    green = project.run_apart(FULL, "-m", "integration_minio", *workers)
+    green = project.run_with(workers, FULL, "-m", "integration_minio")
     assert green.ret == 0, green.stdout.str()
     headline = "(service tests alone: 1 passed by marker; no case was certified)"
     green.stdout.fnmatch_lines(["what the marked tests did: */service_markers.json", f"PASSED {headline}"])
@@ -423,12 +424,12 @@ def test_a_marker_expression_without_the_matrix_asks_for_no_case(project: Projec
         "service_markers.md",
         ".lock",
     }
-    red = project.run_apart(FULL, "-m", "integration_minio or integration_kafka", *workers)
+    red = project.run_with(workers, FULL, "-m", "integration_minio or integration_kafka")
     assert red.ret == 1
     red.stdout.fnmatch_lines(["  integration_kafka.failed: integration_kafka: 1 failed", f"FAILED {headline}"])
-    assert project.run_apart(FULL, "-m", "not integration_kafka", *workers).ret == 0
+    assert project.run_with(workers, FULL, "-m", "not integration_kafka").ret == 0
     assert project.report()["passed"] is True
-    release = project.run_apart(RELEASE, "-m", "integration_minio", *workers)
+    release = project.run_with(workers, RELEASE, "-m", "integration_minio")
     assert release.ret == 1
     release.stdout.fnmatch_lines(["NO-GO: 0 of 3 planned cases passed; 3 deselected; *"])
 
@@ -489,7 +490,7 @@ def test_a_kill_at_any_moment_leaves_nothing_half_or_stale(
     assert release.run(RELEASE).ret == 0
     release.behave({"*__scd2": "fail", "*": "release"})
     monkeypatch.setenv("KILL_AT", str(moment))
-    result = release.pytester.runpytest_subprocess("-p", "killer", "-p", "no:hypothesispytest", RELEASE, timeout=60)
+    result = release.pytester.runpytest_subprocess("-p", "killer", *LIGHT, RELEASE, timeout=60)
     assert result.ret == -signal.SIGKILL
     run_ids = set()
     for path in release.artifacts.rglob("*.json"):
@@ -516,6 +517,6 @@ def test_all_moments_are_covered(release: Project, monkeypatch: pytest.MonkeyPat
     )
     monkeypatch.setenv("PYTHONPATH", str(release.path))
     release.behave({"*__scd2": "fail", "*": "release"})
-    result = release.pytester.runpytest_subprocess("-p", "count", "-p", "no:hypothesispytest", RELEASE, timeout=60)
+    result = release.pytester.runpytest_subprocess("-p", "count", *LIGHT, RELEASE, timeout=60)
     (line,) = [line for line in result.outlines if line.startswith("files ")]
     assert int(line.split()[1]) == 39, "the moments of the test above end here: change them with this number"

@@ -16,6 +16,7 @@ from pytest_dpone.core.wire import ServiceInfo
 from pytest_dpone.services.stack import Stack, StackSettings
 
 from .clickhouse_client import Connect, connector
+from .folders import passable
 
 NAMES = ("postgres", "clickhouse", "minio")
 
@@ -66,8 +67,7 @@ def own_base(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
     Every process of such a run has it in its environment.
     """
-    with tempfile.TemporaryDirectory(prefix="dpone-", dir="/tmp") as name:
-        Path(name).chmod(0o755)
-        monkeypatch.setenv("TMPDIR", name)
+    with passable() as folder:
+        monkeypatch.setenv("TMPDIR", str(folder))
         monkeypatch.setattr(tempfile, "tempdir", None)
-        yield Path(name)
+        yield folder

@@ -24,6 +24,7 @@ from pytest_dpone.run.settings import RunSettings
 from pytest_dpone.run.stage import Stage, stage_for, tear_down
 from pytest_dpone.services.life import service_owner
 
+from .folders import hand_over
 from .test_kills import PASSWORD, front
 
 pytestmark = pytest.mark.real
@@ -75,9 +76,7 @@ def judged(stage: Stage, of: ActName) -> list[str]:
 
 @pytest.mark.parametrize("strategy", [Strategy.FULL_REFRESH, Strategy.INCREMENTAL_APPEND, Strategy.INCREMENTAL_MERGE])
 def test_a_clickhouse_without_room(services: dict[str, ServiceInfo], small_disk: Path, strategy: Strategy) -> None:
-    data = small_disk / "data"
-    data.mkdir()
-    os.chown(data, *service_owner())
+    data = hand_over(small_disk / "data")
     with front(data) as (_, port):
         record = ServiceRecord(name="clickhouse", provider="external", product="", version="", fidelity="engine")
         url = SecretStr(f"clickhouse://dpone:{PASSWORD}@127.0.0.1:{port}")

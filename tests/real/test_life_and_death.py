@@ -20,10 +20,11 @@ from pytest_dpone.errors import ServiceFailed
 from pytest_dpone.services import lease
 from pytest_dpone.services.handle import ServiceHandle
 from pytest_dpone.services.keeper import Spec
-from pytest_dpone.services.life import service_owner, start_ticks
+from pytest_dpone.services.life import start_ticks
 from pytest_dpone.services.stack import Stack, StackSettings
 
 from .clickhouse_client import code_of
+from .folders import hand_over
 
 pytestmark = pytest.mark.real
 
@@ -329,9 +330,7 @@ sys.exit(run(postgres.keep))
 
 @pytest.mark.parametrize(("times", "event"), [(2, "ready"), (99, "failed")])
 def test_a_port_that_is_taken_between_choice_and_bind(tmp_path: Path, own_base: Path, times: int, event: str) -> None:
-    data = own_base / "data"
-    data.mkdir()
-    os.chown(data, *service_owner())
+    data = hand_over(own_base / "data")
     log = own_base / "log"
     spec = Spec("postgres", "r", str(data), str(log), "postgres", "Aa1-" + "0" * 32, timeout=30.0)
     with socket.create_server(("127.0.0.1", 0)) as listener, log.open("wb") as errors:

@@ -536,17 +536,12 @@ def test_another_strategy_does_not_touch_an_incremental_table(bench: Bench, sink
 
 
 @pytest.mark.parametrize("sink", FAMILIES)
-def test_a_changed_schema_is_an_error(bench: Bench, sink: str) -> None:
+def test_a_changed_type_is_an_error(bench: Bench, sink: str) -> None:
     bench.seed("postgres", news((1, 1, "a")))
     job = bench.job(("postgres", sink), Strategy.INCREMENTAL_APPEND)
     run(job)
     before = bench.held(sink)
-    bench.sql("postgres", 'ALTER TABLE "{ns}".src ADD COLUMN more int')
-    with pytest.raises(EngineFailed, match=r"(?s)the source now needs .*more.*"):
-        run(job)
-    bench.sql(
-        "postgres", 'ALTER TABLE "{ns}".src DROP COLUMN more; ALTER TABLE "{ns}".src ALTER price TYPE numeric(30,5)'
-    )
+    bench.sql("postgres", 'ALTER TABLE "{ns}".src ALTER price TYPE numeric(30,5)')
     with pytest.raises(EngineFailed, match=r"the source now needs .*30,\s?5.*"):
         run(job)
     assert bench.held(sink) == before
@@ -558,8 +553,6 @@ REFUSED = {
     "numeric NaN": ("numeric(10,2)", "'NaN'", "'nan' is not a valid decimal"),
     "two dimensions": ("bigint[]", "'{{1,2},{3,4}}'", "not a plain list: {{1,2},{3,4}}"),
     "lower bound": ("text[]", "'[0:1]={a,b}'", "not a plain list"),
-    "numeric without precision": ("numeric", "1", "can't carry exactly"),
-    "interval": ("interval", "'1 day'", "can't carry exactly"),
 }
 
 

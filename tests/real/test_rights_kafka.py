@@ -15,9 +15,9 @@ from pytest_dpone.services import journal
 from pytest_dpone.services.ask import prove
 from pytest_dpone.services.embedded import kafka, kafka_real
 from pytest_dpone.services.keeper import Spec, wait_until
-from pytest_dpone.services.life import is_root, service_owner
 from pytest_dpone.services.rights import try_rights
 
+from .folders import hand_over, passable
 from .kafka_client import home_or_skip
 
 pytestmark = pytest.mark.real
@@ -26,15 +26,15 @@ Grant = Callable[..., None]
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+def node() -> Iterator[tuple[str, str]]:
     """(the super user's address, that of an account without ACLs)."""
     home = kafka_real.locate({**os.environ, "DPONE_KAFKA_HOME": home_or_skip()})
     assert home is not None
-    folder = tmp_path_factory.mktemp("kafka")
-    if is_root():
-        for path in (folder, *folder.parents[:2]):
-            path.chmod(0o711)
-        os.chown(folder, *service_owner())
+    with passable() as around:
+        yield from served(home, hand_over(around / "kafka"))
+
+
+def served(home: kafka_real.Home, folder: Path) -> Iterator[tuple[str, str]]:
     spec = Spec("kafka", "t", str(folder), str(folder / "log"), user="dpone", password="owner-3c1d", timeout=60)
     jaas = kafka_real._JAAS[:-1] + f' user_reader="{PASSWORD}";'
     settings = {

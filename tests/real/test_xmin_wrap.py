@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,8 @@ from pytest_dpone.core.wire import Endpoint, Job
 from pytest_dpone.engines.native import NativeEngine
 from pytest_dpone.errors import EngineFailed
 from pytest_dpone.services.embedded import postgres as embedded
+
+from .folders import hand_over, passable
 
 pytestmark = pytest.mark.real
 
@@ -33,8 +34,7 @@ class Cluster:
         self._folder, self._data = folder, folder / "data"
         self._password = secrets.token_hex(16)
         (folder / "password").write_text(self._password)
-        for path in (folder, folder / "password"):
-            shutil.chown(path, *embedded.service_owner())
+        shutil.chown(folder / "password", *embedded.service_owner())
         self.tool("initdb", f"--pwfile={folder / 'password'}", *embedded._INITDB)
 
     def tool(self, name: str, *arguments: str) -> None:
@@ -65,11 +65,8 @@ class Cluster:
 
 @contextmanager
 def fresh_cluster() -> Iterator[Cluster]:
-    folder = Path(tempfile.mkdtemp(prefix="dpone-wrap-", dir="/tmp"))
-    try:
-        yield Cluster(folder)
-    finally:
-        shutil.rmtree(folder)
+    with passable() as folder:
+        yield Cluster(hand_over(folder / "cluster"))
 
 
 @pytest.fixture

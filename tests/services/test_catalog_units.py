@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
@@ -35,7 +35,6 @@ def one(values: list[object], type: pa.DataType) -> pa.RecordBatch:
 
 class TestHex:
     @given(st.lists(st.none() | st.binary(max_size=40)), st.integers(0, 3))
-    @settings(max_examples=200, deadline=None)
     def test_round_trip_also_of_a_slice(self, values: list[bytes | None], start: int) -> None:
         array = pa.array(values, pa.binary()).slice(start)
         text = hex_text(array)
@@ -130,13 +129,11 @@ class TestPostgresText:
     @given(
         st.lists(st.none() | st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20), min_size=1)
     )
-    @settings(max_examples=200, deadline=None)
     def test_text_round_trip(self, values: list[str | None]) -> None:
         got = decode_rows(encode_rows(one(list(values), pa.string())), [reading(Field("c", "text"), "text")])
         assert got.column(0).to_pylist() == values
 
     @given(st.lists(st.none() | st.floats(width=64), min_size=1))
-    @settings(max_examples=200, deadline=None)
     def test_float_round_trip_bit_for_bit(self, values: list[float | None]) -> None:
         got = decode_rows(
             encode_rows(one(list(values), pa.float64())), [reading(Field("c", "float64"), "double precision")]
@@ -212,7 +209,6 @@ class TestSortedRuns:
         st.integers(1, 9),
         st.integers(1, 20),
     )
-    @settings(max_examples=150, deadline=None)
     def test_the_same_rows_in_bytewise_order_null_last(
         self, rows: list[tuple[str | None, int]], batch: int, run_rows: int, out: int
     ) -> None:

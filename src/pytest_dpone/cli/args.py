@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import cache
 
 from .ops_args import FORMATS, add_ops
 from .signing_args import add_signing
@@ -10,8 +11,12 @@ from .signing_args import add_signing
 SERVED = ("postgres", "clickhouse", "kafka", "s3", "schema-registry", "schema_registry", "api")
 
 
+@cache
 def build_parser() -> argparse.ArgumentParser:
-    """The parser; `command` names what was asked for. Wrong use ends with exit status 4."""
+    """The parser, made once, which takes longer than most commands.
+
+    `command` names what was asked for. Wrong use ends with exit status 4.
+    """
     parser = _Parser(prog="pytest-dpone", description="Look at the matrix, the contracts and the services.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     matrix = commands.add_parser("matrix", help="list the planned and the excluded cases")

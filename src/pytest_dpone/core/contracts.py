@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Literal
@@ -276,8 +276,14 @@ class Contracts:
 
     def losses(self, family: str, kind: str) -> list[str]:
         """The rules that `family` applies to values of `kind`, of all features."""
-        plain = "decimal" if decimal_of(kind) else kind
-        return [r.rule for r in self.rows if (r.family, r.kind, r.how) == (family, plain, "lossy")]
+        return [row.rule for row in self._rows_of(family, kind).values() if row.how == "lossy"]
+
+    def features(self, family: str, kind: str) -> list[Contract]:
+        """The contracts of `family` for classes of values of `kind`."""
+        return [row for row in self._rows_of(family, kind).values() if row.feature]
+
+    def _rows_of(self, family: str, kind: str) -> Mapping[str, Contract]:
+        return self._by_kind.get((family, "decimal" if decimal_of(kind) else kind), {})
 
     def holds(self, family: str, kind: str, feature: str) -> bool:
         """If a table of `family` can hold such a value as it is: neither rejected nor changed."""

@@ -15,7 +15,7 @@ from typing import cast
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..core.dataset import Dataset
+from ..core.dataset import Dataset, dataset_of
 from ..core.diff import compare, visible
 from ..core.kinds import Field, TableSchema
 from ..core.model import ActName, Case, Check, DiffReport, Strategy
@@ -103,7 +103,7 @@ class Stage:
         """The same stage for another table, with a state of its own; with `settings` its rows are a new dataset's."""
         if settings is None:
             return replace(self, table=table, claims={}, intervals=None, judged={})
-        dataset = Dataset(
+        dataset = dataset_of(
             settings.dataset_spec(), source=self.case.source, sink=self.case.sink, contracts=self.dataset.contracts
         )
         return replace(self, table=table, settings=settings, dataset=dataset, claims={}, intervals=None, judged={})
@@ -264,7 +264,7 @@ def stage_for(
         stage = Stage(
             case=case,
             settings=settings,
-            dataset=Dataset(settings.dataset_spec(), source=case.source, sink=case.sink, contracts=contracts),
+            dataset=dataset_of(settings.dataset_spec(), source=case.source, sink=case.sink, contracts=contracts),
             services=services,
             source=source,
             sink=sink,

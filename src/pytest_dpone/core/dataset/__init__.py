@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from .change import Commit
-from .dataset import Dataset, DatasetSpec, Rejection
+from .dataset import Dataset, DatasetSpec, Rejection, dataset_of
 
-__all__ = ["Commit", "Dataset", "DatasetSpec", "Rejection"]
+__all__ = ["Commit", "Dataset", "DatasetSpec", "Rejection", "dataset_of"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal
 
 import pyarrow as pa
@@ -16,7 +16,8 @@ from ..kinds import Field, TableSchema, arrow_type, decimal_of
 from . import partitions
 from .change import Commit, Counts, Fate, plan_counts
 from .columns import NARROW, ROLES, STANDARD, schema_for
-from .values import LARGE, arange, edges_of, mix, plain_values, remainder, salt, u64
+from .draw import Draw, draw
+from .values import LARGE, arange, edges_of, mix, remainder, salt, u64
 
 WATERMARK = dt.datetime(2024, 3, 31, 12, tzinfo=dt.UTC)
 """The greatest cursor of S0. Several rows share it."""
@@ -228,13 +229,31 @@ class Dataset:
 
     def _make(self, keys: pa.Array, fates: bytes) -> pa.RecordBatch:
         numbers, fate = _numbers(keys, _fates_array(fates)), _fates_array(fates)
+        drawn = draw(self._draws, keys=keys.view(pa.uint64()), numbers=numbers, edges=self._edges)
         columns = [
             self._role(field, keys, fate)
             if field in ROLES
-            else self._payload(field, keys.view(pa.uint64()) if field.steady else numbers)
+            else self._megabyte(field, keys)
+            if field.name in self._large
+            else drawn[field.name]
             for field in self.schema.fields
         ]
         return pa.record_batch(columns, schema=self.schema.arrow())
+
+    @cached_property
+    def _draws(self) -> tuple[Draw, ...]:
+        """The columns that are drawn: all but the roles and the large ones."""
+        return tuple(
+            Draw(
+                field.name,
+                field.kind,
+                salt(self.spec.seed, field.name, field.kind),
+                nulls=self._nulls[field.name] if field.nullable else 0,
+                steady=field.steady,
+            )
+            for field in self.schema.fields
+            if field not in ROLES and field.name not in self._large
+        )
 
     def _role(self, field: Field, keys: pa.Array, fates: pa.Array) -> pa.Array:
         if field.name == "id":
@@ -279,31 +298,15 @@ class Dataset:
         )
         return pc.add(watermark, offset).view(arrow_type("timestamptz"))
 
-    def _payload(self, field: Field, numbers: pa.Array) -> pa.Array:
-        """Plain values, an eighth of them edge values, and NULLs by the column's share."""
-        if field.name in self._large:
-            return self._megabyte(field, numbers)
-        bits = mix(numbers, salt(self.spec.seed, field.name, field.kind))
-        dice = mix(bits, 3)
-        plain = plain_values(field.kind, bits)
-        edges = self._edges[field.kind]
-        is_edge = pc.equal(pc.bit_wise_and(dice, u64(7)), u64(0))
-        which = pc.add(pc.cast(remainder(pc.shift_right(dice, u64(32)), len(edges)), pa.int64()), len(numbers))
-        picks = pc.if_else(is_edge, which, arange(0, len(numbers)))
-        if field.nullable:
-            null = pc.less(remainder(pc.shift_right(dice, u64(8)), 1000), u64(self._nulls[field.name]))
-            picks = pc.if_else(null, pa.scalar(None, pa.int64()), picks)
-        return pa.concat_arrays([plain, edges]).take(picks)
-
     def _megabyte(self, field: Field, keys: pa.Array) -> pa.Array:
         """A large value in the first row, if both ends hold it, else NULL."""
         values = [
             e.value for e in edges_of(field.kind) if e.feature == LARGE and self._usable(field.kind, LARGE, e.value)
         ]
-        choice = pa.array([None, *values[:1]], arrow_type(field.kind))
-        first = pc.equal(keys, u64(1))
-        # taken, not `if_else`: that reserves a megabyte for each row
-        return choice.take(pc.cast(pc.and_(first, pa.scalar(bool(values))), pa.int8()))
+        # Joined, not taken or chosen by a mask: these reserve a megabyte for each row. Keys ascend.
+        count = 1 if values and len(keys) and keys[0].as_py() == 1 else 0
+        kind = arrow_type(field.kind)
+        return pa.concat_arrays([pa.array(values[:count], kind), pa.nulls(len(keys) - count, kind)])
 
     @cached_property
     def _edges(self) -> dict[str, pa.Array]:
@@ -323,6 +326,12 @@ class Dataset:
             return False  # NULLs come by the column's share
         contract = self.contracts.find(self.sink, kind, feature)
         return self.contracts.holds(self.source, kind, feature) and contract is not None and contract.how != "rejected"
+
+
+@lru_cache(maxsize=4)
+def dataset_of(spec: DatasetSpec, *, source: str, sink: str, contracts: Contracts) -> Dataset:
+    """The dataset of a route. The last few are kept: the strategies of a route have the same rows."""
+    return Dataset(spec, source=source, sink=sink, contracts=contracts)
 
 
 def _day(day: dt.date) -> pa.Scalar:

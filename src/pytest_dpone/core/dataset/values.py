@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache, lru_cache
@@ -38,15 +38,25 @@ def mix(numbers: pa.Array, key: int) -> pa.Array:
 
     Depends on each number alone, so a value is the same whatever batch it is generated in.
     """
-    bits = pc.add(pc.multiply(numbers, u64(_GOLDEN)), u64(key))
+    return _finalised(pc.add(pc.multiply(numbers, u64(_GOLDEN)), u64(key)))
+
+
+def mix_each(numbers: pa.Array, keys: Sequence[int]) -> pa.Array:
+    """`mix(numbers, key)` of each of the keys, behind one another."""
+    steps = pc.multiply(numbers, u64(_GOLDEN))
+    return _finalised(pa.concat_arrays([steps.slice(0, 0), *(pc.add(steps, u64(key)) for key in keys)]))
+
+
+def _finalised(bits: pa.Array) -> pa.Array:
     bits = pc.multiply(pc.bit_wise_xor(bits, pc.shift_right(bits, u64(30))), u64(_MIX1))
     bits = pc.multiply(pc.bit_wise_xor(bits, pc.shift_right(bits, u64(27))), u64(_MIX2))
     return pc.bit_wise_xor(bits, pc.shift_right(bits, u64(31)))
 
 
-def remainder(bits: pa.Array, divisor: int) -> pa.Array:
-    """`bits` modulo `divisor`, as uint64 (Arrow has no modulo)."""
-    return pc.subtract(bits, pc.multiply(pc.divide(bits, u64(divisor)), u64(divisor)))
+def remainder(bits: pa.Array, divisor: int | pa.Array) -> pa.Array:
+    """`bits` modulo `divisor`, as uint64 (Arrow has no modulo); with an array, element by element."""
+    by = u64(divisor) if isinstance(divisor, int) else divisor
+    return pc.subtract(bits, pc.multiply(pc.divide(bits, by), by))
 
 
 def arange(start: int, stop: int) -> pa.Array:

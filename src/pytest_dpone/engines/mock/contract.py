@@ -6,13 +6,14 @@ import datetime as dt
 import json
 import re
 from collections.abc import Callable, Mapping
+from functools import cache
 from types import MappingProxyType
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...core.contracts import Contract, default_contracts
-from ...core.kinds import arrow_type, decimal_of, kind_of
+from ...core.kinds import arrow_type, kind_of
 from ...errors import EngineFailed, ValueRejected
 
 _FIRST, _BEYOND = pa.scalar(dt.date(1900, 1, 1)), pa.scalar(dt.date(2300, 1, 1))
@@ -97,7 +98,7 @@ def _column(values: pa.Array, name: str, family: str) -> pa.Array:
             f"{family} has no contract for the column {name!r}, which is {values.type}",
             hint="leave the column out, or store it as another type",
         )
-    for contract in _of_features(family, kind):
+    for contract in default_contracts().features(family, kind):
         words, belongs = _FEATURES[contract.feature]
         if contract.how == "rejected" and pc.any(belongs(values)).as_py():
             raise _refused(name, words, family)
@@ -108,11 +109,6 @@ def _column(values: pa.Array, name: str, family: str) -> pa.Array:
     if whole.how == "lossy":
         return _RULES[whole.rule](values)
     return _widened(values, whole) if whole.how == "widened" else values
-
-
-def _of_features(family: str, kind: str) -> list[Contract]:
-    plain = "decimal" if decimal_of(kind) else kind
-    return [row for row in default_contracts().rows if (row.family, row.kind) == (family, plain) and row.feature]
 
 
 def _refused(name: str, words: str, family: str) -> ValueRejected:
@@ -129,6 +125,7 @@ def _widened(values: pa.Array, contract: Contract) -> pa.Array:
     return plain.cast(target)
 
 
+@cache
 def _wider(contract: Contract) -> pa.DataType | None:
     """The Arrow type of the kind that the family stores exactly in the column type which `contract` names first."""
     for row in default_contracts().rows:
