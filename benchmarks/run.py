@@ -166,9 +166,19 @@ def session_end() -> Iterator[Figure]:
     yield Figure("largest resident set at the end of such a run", max(peak for _, _, peak in runs), 300, "MiB")
 
 
+def seal_and_verify() -> Iterator[Figure]:
+    """A tree with 1,000 artifacts of 100 kB: sealed, and verified against `sha256sum -c` of the same tree."""
+    script = Path(__file__).with_name("seal_and_verify.py")
+    with tempfile.TemporaryDirectory() as folder:
+        sealing, verifying, ratio = (float(word) for word in _python(str(script), folder).split())
+    yield Figure("seal of 1,000 artifacts of 100 kB", sealing, 4, "s")
+    yield Figure("verification of that tree", verifying, 0.6, "s")
+    yield Figure("verification of that tree / sha256sum -c", ratio, 3, "ratio")
+
+
 BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     function.__name__: function
-    for function in (import_cost, inactive, stack, native, oracle, memory, registry, session_end)
+    for function in (import_cost, inactive, stack, native, oracle, memory, registry, session_end, seal_and_verify)
 }
 
 

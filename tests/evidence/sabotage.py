@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from unittest.mock import patch
 
-from pytest_dpone.core.gates.documents import content_sha256
+from pytest_dpone.core.gates.bundle import BundleFacts
+from pytest_dpone.core.gates.documents import RELEASE_PACK, compose, content_sha256
 from pytest_dpone.core.gates.policy import PACKAGED, VerificationPolicy
 from pytest_dpone.core.gates.ruling import Ruling
 from pytest_dpone.core.strict import indented
@@ -325,6 +326,16 @@ def document(name: str, change: Callable[[dict], object]) -> Callable[[Broken], 
     return lambda b: b.edit(name, change)
 
 
+def repacked(b: Broken) -> None:
+    """A release pack that asks for no more than state and reconciliation, and says all that follows from that."""
+    data = json.loads(b.path(PACK).read_bytes())
+    live = json.loads(b.path("live-state-reconciliation/live_state_reconciliation.json").read_bytes())
+    facts = {**live["facts"], "release": RELEASE}
+    for row in facts["exhibits"]:
+        row["path"] = f"../{Path(row['path']).name}"
+    put(b, PACK, indented(compose(RELEASE_PACK, BundleFacts.model_validate(facts), again._stamp(data))))
+
+
 RUNTIME, STATE = "observability/runtime_metrics.json", "state_evidence.json"
 BENCHMARK, PERFORMANCE = (
     "benchmark-slo/benchmark_slo_gate.json",
@@ -360,7 +371,9 @@ JUDGEMENT: tuple[Sabotage, ...] = (
     Sabotage("state has more checks", document(STATE, lambda d: d["facts"]["rows"][0].update(checks=99)), STATE, "not_from_records"),
     Sabotage("the benchmark has other metrics", document(BENCHMARK, lambda d: d["facts"]["metrics"].update(rows=10**9)), BENCHMARK, "not_from_records"),
     Sabotage("the performance has other metrics", document(PERFORMANCE, lambda d: d["facts"]["metrics"].update(rows=10**9)), PERFORMANCE, "not_from_records"),
-    Sabotage("the release pack is of other artifacts", document(PACK, lambda d: d["facts"]["exhibits"].pop()), PACK, "not_from_records"),
+    Sabotage("the release pack is of other artifacts", document(PACK, lambda d: d["facts"]["exhibits"][0].update(path="../x.json")), PACK, "not_from_records"),
+    Sabotage("the release pack is of another kind", repacked, PACK, "contradicts_itself", "the facts of another pack"),
+    Sabotage("the release pack leaves something out", document(PACK, lambda d: d["facts"]["exhibits"].pop()), PACK, "red", "missing"),
     Sabotage("an indexed file changed", lambda b: put(b, "junit.xml", b"x") or put(b, "report.html", b"x"), "report.html", "changed"),
     Sabotage("the chain lost an entry", lambda b: b.path("evidence-chain/entries/000000.json").unlink(), "evidence-chain", "removed"),
     Sabotage("the chain is gone inside", lambda b: [shutil.rmtree(b.path("evidence-chain")), b.path(CHAIN).parent.mkdir(), b.path(CHAIN).symlink_to("x")], CHAIN, "missing"),

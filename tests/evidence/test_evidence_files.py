@@ -72,6 +72,16 @@ def test_an_index_has_every_type_of_file_and_never_itself(tmp_path: Path) -> Non
     assert drift(facts, tmp_path) == []
 
 
+def test_an_index_has_nothing_of_a_seal_and_all_else(tmp_path: Path) -> None:
+    for name in ("a.json", "SHA256SUMS", "seal/checkpoint", "seal/mine"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("{}")
+    assert [file.path for file in index(tmp_path).files] == ["SHA256SUMS", "a.json", "seal/checkpoint", "seal/mine"]
+    (tmp_path / "seal" / "log.jsonl").write_text("")
+    assert [file.path for file in index(tmp_path).files] == ["a.json", "seal/mine"]
+
+
 def test_what_only_claims_to_be_an_index_is_listed(tmp_path: Path) -> None:
     (tmp_path / "evil.json").write_text('{"schema": "pytest-dpone/artifact-index/v1", "passed": true}')
     assert [file.path for file in index(tmp_path).files] == ["evil.json"]

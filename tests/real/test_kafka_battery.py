@@ -164,7 +164,7 @@ def test_many_topics(kafka: Kafka) -> None:
     names = [unique("battery") for _ in range(100)]
     for done in kafka.admin.create_topics([admin_api.NewTopic(name, 3, 1) for name in names]).values():
         done.result(WAIT)
-    assert set(names) <= set(kafka.admin.list_topics(timeout=WAIT).topics)
+    wait_for(lambda: set(names) <= set(kafka.admin.list_topics(timeout=WAIT).topics))  # a node hears of them later
     for done in kafka.admin.delete_topics(names).values():
         done.result(WAIT)
     wait_for(lambda: not set(names) & set(kafka.admin.list_topics(timeout=WAIT).topics))

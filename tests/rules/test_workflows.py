@@ -72,8 +72,12 @@ def starts_without_rights(workflow: Workflow) -> list[str]:
     return [] if rights == {} else [f"permissions at the top are {rights!r}: say {{}}, and give each job what it needs"]
 
 
+WRITERS = {(RELEASE, "publish"): {"id-token"}, (LIVE, "attest"): {"id-token", "attestations"}}
+"""Jobs that may write, and what: the token of the one that publishes, and of the one that attests."""
+
+
 def jobs_may_only_read(workflow: Workflow) -> list[str]:
-    """Rights are named one by one; the only one to write is the token of the job that publishes."""
+    """Rights are named one by one."""
     found = []
     for name, job in workflow.jobs.items():
         rights = job.get("permissions")
@@ -81,7 +85,7 @@ def jobs_may_only_read(workflow: Workflow) -> list[str]:
             found.append(f"{name}: permissions are {rights!r}")
             continue
         writing = {right for right, level in rights.items() if level not in ("read", "none")}
-        if writing != ({"id-token"} if (workflow.name, name) == (RELEASE, "publish") else set()):
+        if writing != WRITERS.get((workflow.name, name), set()):
             found.append(f"{name}: may write {sorted(writing)}")
     return found
 
@@ -175,6 +179,30 @@ def parse_errors(argv: list[str]) -> list[str]:
     return []
 
 
+def code_of_ours_has_neither_key_nor_token(workflow: Workflow) -> list[str]:
+    """A job that installs, tests or runs the project can't sign: no token that names it, and no key to seal with."""
+    found = []
+    for name, job in workflow.jobs.items():
+        scripts = "\n".join(step.get("run", "") for step in job["steps"])
+        ours = re.search(r"\b(pip|python3?|pytest|pytest-dpone|make)\b", scripts) or workflow_uses(
+            job, "actions/checkout"
+        )
+        rights = job.get("permissions") or {}
+        if ours and any(level == "write" for level in rights.values()):
+            found.append(f"{name}: runs code of the project beside a right to write")
+        if re.search(r"\bpytest-dpone (seal|keygen)\b", scripts):
+            found.append(f"{name}: has a key to seal with")
+        if re.search(
+            r"(?i)key", " ".join([*map(str, job.get("env", {})), *(k for s in job["steps"] for k in s.get("env", {}))])
+        ):
+            found.append(f"{name}: is given a key")
+    return found
+
+
+def workflow_uses(job: dict[str, Any], action: str) -> bool:
+    return any(step.get("uses", "").startswith(f"{action}@") for step in job["steps"])
+
+
 COMMON: tuple[Rule, ...] = (
     starts_without_rights,
     jobs_may_only_read,
@@ -186,6 +214,7 @@ COMMON: tuple[Rule, ...] = (
     shells_stop_at_errors,
     secrets_stay_with_the_vendors,
     commands_exist,
+    code_of_ours_has_neither_key_nor_token,
 )
 
 
@@ -209,6 +238,25 @@ def evidence_is_kept(workflow: Workflow) -> list[str]:
     return found
 
 
+def what_was_kept_is_attested(workflow: Workflow) -> list[str]:
+    """The job that attests waits for those that certify, takes what they kept, and attests its sums."""
+    job = workflow.jobs["attest"]
+    uses = [step.get("uses", "").partition("@")[0] for step in job["steps"]]
+    found = []
+    if set(job["needs"]) != set(TREES):
+        found.append(f"attest waits for {job['needs']}")
+    if job["if"] != "${{ !cancelled() && (needs.local.result == 'success' || needs.vendor.result == 'success') }}":
+        found.append(f"attest runs if {job['if']}")
+    if uses != ["actions/download-artifact", "", "actions/attest", "actions/upload-artifact"]:
+        found.append(f"attest uses {uses}")
+    took, _, attested, kept = (step.get("with", {}) for step in job["steps"])
+    if took.get("name") != "live-certification-${{ inputs.profile }}-${{ github.run_attempt }}":
+        found.append(f"attest takes {took}")
+    if attested != {"subject-path": "SHA256SUMS"} or kept.get("path") != "SHA256SUMS":
+        found.append(f"attests {attested}, keeps {kept}")
+    return found
+
+
 def is_started_by_hand(workflow: Workflow) -> list[str]:
     return [] if set(workflow.triggers) == {"workflow_dispatch"} else [f"triggers are {set(workflow.triggers)}"]
 
@@ -218,7 +266,9 @@ def every_choice_runs_one_job(workflow: Workflow) -> list[str]:
     inputs = workflow.triggers["workflow_dispatch"]["inputs"]
     found = []
     for profile, vendor in itertools.product([*inputs["profile"]["options"], "another"], (True, False)):
-        started = [name for name, job in workflow.jobs.items() if is_true(job["if"], profile, vendor)]
+        # A job that waits for others runs for whichever of them did.
+        first = {name: job for name, job in workflow.jobs.items() if "needs" not in job}
+        started = [name for name, job in first.items() if is_true(job["if"], profile, vendor)]
         if profile in ("local_live", "real_local"):
             meant = "local"
         else:
@@ -289,6 +339,7 @@ def guard_asks_for_what_live_certification_writes(workflow: Workflow) -> list[st
 
 OF_ONE: tuple[tuple[str, Rule], ...] = (
     (LIVE, evidence_is_kept),
+    (LIVE, what_was_kept_is_attested),
     (LIVE, is_started_by_hand),
     (LIVE, every_choice_runs_one_job),
     (LIVE, vendor_needs_every_address),
@@ -349,6 +400,16 @@ BREAKS: list[tuple[Rule, str, str, str]] = [
     (commands_exist, LIVE, "-n auto", "--workers auto"),
     (commands_exist, RELEASE, "--chain-dir", "--chain-folder"),
     (commands_exist, RELEASE, "ops evidence-chain-verify", "ops verify-evidence-chain"),
+    (code_of_ours_has_neither_key_nor_token, LIVE, "      - name: List every file with its digest\n        run: |\n", "      - name: x\n        run: |\n          pip install .\n"),
+    (code_of_ours_has_neither_key_nor_token, LIVE, "    steps:\n      - uses: actions/download", f"    steps:\n      - uses: {CHECKOUT}\n      - uses: actions/download"),
+    (code_of_ours_has_neither_key_nor_token, LIVE, "contents: read", "id-token: write"),
+    (code_of_ours_has_neither_key_nor_token, LIVE, "test -s ../SHA256SUMS", "pytest-dpone seal . --key x"),
+    (code_of_ours_has_neither_key_nor_token, LIVE, "ROWS: ${{", "SEAL_KEY: ${{"),
+    (what_was_kept_is_attested, LIVE, "needs: [local, vendor]", "needs: [local]"),
+    (what_was_kept_is_attested, LIVE, "!cancelled() &&", "always() &&"),
+    (what_was_kept_is_attested, LIVE, "actions/attest@", "actions/cache@"),
+    (what_was_kept_is_attested, LIVE, "          path: evidence\n", "          path: evidence\n          name: other\n"),
+    (what_was_kept_is_attested, LIVE, "subject-path: SHA256SUMS", "subject-path: evidence"),
     (evidence_is_kept, LIVE, "if: always()", "if: success()"),
     (evidence_is_kept, LIVE, "        if: always()\n", ""),
     (evidence_is_kept, LIVE, "if-no-files-found: error", "if-no-files-found: warn"),
@@ -439,3 +500,26 @@ def test_missing_secrets_are_told_all_at_once(missing: tuple[str, ...]) -> None:
         if missing
         else ""
     )
+
+
+def test_what_is_attested_is_what_a_seal_lists(tmp_path: Path) -> None:
+    """The script as it stands in the workflow, on a tree with names that sort in more than one way."""
+    (script,) = [s["run"] for s in Workflow(LIVE, TEXTS[LIVE]).jobs["attest"]["steps"] if "run" in s]
+    from pytest_dpone.evidence.sums import digests, sums_text, walk
+
+    tree = tmp_path / "evidence"
+    for name in ("b.json", "B.json2", "a/b", "a.b", "a b", "\u00e9.txt", "matrix/.lock", ".hidden", "SHA256SUMS"):
+        path = tree / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("" if path.name == ".lock" else name)
+    done = subprocess.run(["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script], cwd=tmp_path, check=False)
+    assert done.returncode == 0
+    names, problems = walk(tree)
+    assert problems == []
+    assert len(names) == 7
+    sums = {name: row[0] for name, row in digests(tree, names).items() if isinstance(row, tuple)}
+    assert (tmp_path / "SHA256SUMS").read_text() == sums_text(sums)
+    shutil.rmtree(tree)
+    tree.mkdir()
+    done = subprocess.run(["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script], cwd=tmp_path, check=False)
+    assert done.returncode != 0, "nothing was kept, and it was attested"

@@ -18,8 +18,8 @@ from ..evidence.files import Unreadable, read_bytes
 from ..evidence.keys import generate, public_path, read_signer, read_verifier
 from ..evidence.leaks import needles
 from ..evidence.note import origin_of, verifier_key
-from ..evidence.sums import SEAL
-from ..evidence.tlog import CHECKPOINT, read_pin
+from ..evidence.sums import CHECKPOINT, SEAL
+from ..evidence.tlog import read_pin
 from ..report.escape import visible
 from .ops_values import path_of
 

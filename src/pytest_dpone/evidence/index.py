@@ -16,7 +16,7 @@ from ..core.strict import NotStrict, parse_object
 from .artifacts import LOCK
 from .exhibits import Render, read_document, supersedes
 from .files import MAX_BYTES, Unreadable, digest, read_bytes, sha256
-from .sums import SEAL, SUMS
+from .sums import CHECKPOINT, LOG, SEAL, STATEMENTS, SUMS
 
 _HOLDERS = frozenset({INDEX.schema, CHAIN.schema, RELEASE_PACK.schema})
 """Documents that hold an index's digest, or are one: an index can't hold theirs."""
@@ -35,11 +35,12 @@ def index_tree(root: Path, *, release: str, index_file: Path) -> IndexFacts:
     """
     files: list[IndexedFile] = []
     problems: list[str] = []
-    apart = {root / name for name in (*OTHER_RUNS, SEAL)}
+    apart = {root / name for name in OTHER_RUNS}
+    sealed = _of_seal(root)
     names = {index_file.name, index_file.with_suffix(".md").name}
     own = {os.path.realpath(index_file), os.path.realpath(index_file.with_suffix(".md"))}
     for path in _walk(root, root, problems, apart):
-        if path == root / SUMS or (path.name == LOCK and _is_empty(path)):
+        if path in sealed or (path.name == LOCK and _is_empty(path)):
             continue
         if (path.name in names or path.is_symlink()) and os.path.realpath(path) in own:
             continue
@@ -80,6 +81,13 @@ def turned_green(facts: IndexFacts, root: Path) -> list[Ruling]:
             text = f"{row.path} was red when it was indexed and is green now"
             found.append(red(row.path, "turned_green_after_indexing", text))
     return found
+
+
+def _of_seal(root: Path) -> frozenset[Path]:
+    """The files of a seal of this tree, which the next one writes anew; without its log there is none."""
+    if not (root / SEAL / LOG).is_file():
+        return frozenset()
+    return frozenset((root / SUMS, *(root / SEAL / name for name in (LOG, CHECKPOINT, *STATEMENTS))))
 
 
 def _walk(folder: Path, root: Path, problems: list[str], apart: Collection[Path] = ()) -> Iterator[Path]:

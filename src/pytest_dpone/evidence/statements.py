@@ -9,18 +9,16 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from ..core.gates.chain import Sha256
-from .sums import SUMS
+from .sums import STATEMENTS, SUMS
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
 CERTIFICATION = "tag:pytest-dpone,2026:connector-certification/v1"
 SUMMARY = "https://slsa.dev/verification_summary/v1"
 
-TEST_RESULT_FILE = "test-result.dsse.json"
-CERTIFICATION_FILE = "connector-certification.dsse.json"
-SUMMARY_FILE = "verification-summary.dsse.json"
-FILES = (TEST_RESULT_FILE, CERTIFICATION_FILE, SUMMARY_FILE)
+FILES = STATEMENTS
 """In the order in which they are made: the summary names the digests of the other two."""
+TEST_RESULT_FILE, CERTIFICATION_FILE, SUMMARY_FILE = FILES
 
 Word = Literal["PASSED", "FAILED"]
 

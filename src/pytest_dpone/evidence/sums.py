@@ -18,6 +18,10 @@ from .files import Unreadable, digest
 SUMS = "SHA256SUMS"
 SEAL = "seal"
 """The folder of the signatures and the log; it and `SHA256SUMS` are what a seal adds to a tree."""
+LOG = "log.jsonl"
+CHECKPOINT = "checkpoint"
+STATEMENTS = ("test-result.dsse.json", "connector-certification.dsse.json", "verification-summary.dsse.json")
+"""Files in that folder; the statements in the order in which they are made."""
 
 _LINE = re.compile(r"([0-9a-f]{64})  ([^\n]+)")
 _THREADS = 2

@@ -19,9 +19,7 @@ from .artifacts import write_text
 from .files import Unreadable, read_bytes
 from .keys import Signer, Verifier
 from .note import BadNote, Checkpoint, open_checkpoint, signed_checkpoint
-
-LOG = "log.jsonl"
-CHECKPOINT = "checkpoint"
+from .sums import CHECKPOINT, LOG
 
 
 class BadLog(ValueError):

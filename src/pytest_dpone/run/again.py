@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from ..core.gates import documents
-from ..core.gates.bundle import REQUIRED_FOR_RELEASE, BundleFacts
+from ..core.gates.bundle import BundleFacts
 from ..core.gates.checklist import ChecklistFacts, ChecklistItem
 from ..core.gates.documents import Kind, Stamp, compose
 from ..core.gates.kills import summed
@@ -21,7 +21,7 @@ from ..core.model import CaseRecord
 from ..evidence.chain import verify as verify_chain
 from ..report.gates import document_markdown
 from .asked import asked
-from .conclusion import CERTIFICATION_NAMES, PACK_FILES, known_checks, reconciliation_facts, state_facts
+from .conclusion import PACK_FILES, known_checks, reconciliation_facts, state_facts
 from .evidence import MATRIX_FOLDER, Evidence, Found, chain_folder
 from .packs import pack_facts
 from .publication import behavior_name, case_row, services_of
@@ -198,7 +198,7 @@ def _facts(evidence: Evidence, found: Found) -> Value | None:
             for item in facts.items
         )
         return facts.model_copy(update={"items": items})
-    return _pack(evidence, found) if isinstance(facts, BundleFacts) else None
+    return _pack(evidence, found, facts) if isinstance(facts, BundleFacts) else None
 
 
 def _green(evidence: Evidence) -> bool:
@@ -214,28 +214,17 @@ def _green(evidence: Evidence) -> bool:
     ).passed
 
 
-_NAMES: Mapping[str, tuple[str, ...]] = {
-    documents.LIVE_STATE.name: ("state", "reconciliation"),
-    documents.CERTIFICATION_PACK.name: CERTIFICATION_NAMES,
-    documents.RELEASE_PACK.name: REQUIRED_FOR_RELEASE,
-}
-
-
-def _pack(evidence: Evidence, found: Found) -> Value:
-    """A pack of what lies at the run's places now."""
-    names = _NAMES[found.kind.name]
-    artifacts = {name: evidence.root / PACK_FILES[name].path for name in names}
-    certification = found.kind is documents.CERTIFICATION_PACK
-    if certification:
-        artifacts["certification_report"] = evidence.root / evidence.report_path
+def _pack(evidence: Evidence, found: Found, facts: BundleFacts) -> Value:
+    """The same pack of what lies at the run's places now. That nothing is left out of it is the gate's own rule."""
+    places = {name: kind.path for name, kind in PACK_FILES.items()} | {"certification_report": evidence.report_path}
     return pack_facts(
-        found.kind.name,  # type: ignore[arg-type]
-        artifacts,
+        facts.bundle,
+        {row.name: evidence.root / places.get(row.name, "") for row in facts.exhibits},
         profile=evidence.report.profile,
         base=(evidence.root / found.kind.path).parent,
         release=evidence.report.release,
-        required=names,
-        pack_id=f"run-{evidence.report.run_id}" if certification else None,
+        required=facts.required,
+        pack_id=facts.pack_id,
     )
 
 

@@ -57,8 +57,6 @@ PACK_FILES = {
     "reconciliation": documents.RECONCILIATION,
 }
 """Name in a pack → the document that a run puts there."""
-CERTIFICATION_NAMES = ("service_markers", "runtime_metrics", "benchmark_slo_gate")
-"""What a run's certification pack holds beside the certification report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,10 +177,11 @@ class Conclusion:
         self._pack("live_state_reconciliation", documents.LIVE_STATE, ("state", "reconciliation"))
 
     def _certification_pack(self, measured: Measured) -> None:
+        names = ("service_markers", "runtime_metrics", "benchmark_slo_gate")
         self._pack(
             "certification_pack",
             documents.CERTIFICATION_PACK,
-            CERTIFICATION_NAMES,
+            names,
             more={"certification_report": measured.report},
             pack_id=f"run-{self.stamp.run_id}",
         )

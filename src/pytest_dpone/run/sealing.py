@@ -29,8 +29,8 @@ from ..evidence.statements import (
     TEST_RESULT_FILE,
     statement,
 )
-from ..evidence.sums import SEAL, SUMS, sums_text, walk
-from ..evidence.tlog import CHECKPOINT, LOG, Log, Sealed, against, kept_log, put
+from ..evidence.sums import CHECKPOINT, LOG, SEAL, SUMS, sums_text, walk
+from ..evidence.tlog import Log, Sealed, against, kept_log, put
 from .again import judge_again, unfinished
 from .attest import Judgement, certification, place_of, summary, test_result
 from .evidence import MATRIX_FOLDER, check_is_tree, read_evidence

@@ -33,8 +33,8 @@ from ..evidence.statements import (
     Summary,
     as_predicate,
 )
-from ..evidence.sums import SEAL, SUMS, BadSums, digests, read_sums, walk
-from ..evidence.tlog import CHECKPOINT, LOG, BadLog, Log, against, read_log
+from ..evidence.sums import CHECKPOINT, LOG, SEAL, SUMS, BadSums, digests, read_sums, walk
+from ..evidence.tlog import BadLog, Log, against, read_log
 from .again import judge_again
 from .attest import Judgement, certification, place_of, summary, test_result
 from .evidence import MATRIX_FOLDER, Evidence, read_evidence

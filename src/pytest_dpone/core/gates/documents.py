@@ -171,6 +171,9 @@ def _own_problems(kind: Kind, document: Document[Value], data: Mapping[str, obje
         inside = getattr(document.facts, name, None)
         if inside is not None and inside != getattr(document, name):
             found.append(Problem("contradicts_itself", f"names one {name} in its head and another in its facts"))
+    if getattr(document.facts, "bundle", kind.name) != kind.name:
+        # A pack that calls itself another one would be held to what that one needs.
+        found.append(Problem("contradicts_itself", f"is a {kind.name} that holds the facts of another pack"))
     told = (document.passed, document.blockers, document.results)
     if told != (passes(rulings), blockers_of(rulings), rulings):
         found.append(Problem("contradicts_itself", "says something else than follows from its facts"))
