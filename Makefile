@@ -4,6 +4,8 @@ BIN := $(VENV)/bin
 EXTRAS := embedded,docker,xdist,html,sign
 ROWS ?= 200
 WORKERS ?= 2
+# Each worker gets a run of files, so that one starts what a file needs; at the end the idle one takes from the other.
+DIST ?= --dist worksteal
 CRASH ?= off
 ACTIONLINT ?= v1.7.12
 
@@ -19,16 +21,16 @@ certify: $(VENV)/.run ## Certify the reference engine on services that start her
 	$(BIN)/pytest --dpone-profile=local_live --dpone-rows=$(ROWS) --dpone-crash=$(CRASH) -n $(WORKERS)
 
 test: $(VENV)/.dev   ## Run all tests that this machine can run, and say what it could not
-	$(BIN)/pytest -n $(WORKERS)
+	$(BIN)/pytest -n $(WORKERS) $(DIST)
 
 unit: $(VENV)/.dev   ## Run the tests that need no service and no process of their own
-	$(BIN)/pytest -n $(WORKERS) -m "not real and not apart"
+	$(BIN)/pytest -n $(WORKERS) $(DIST) -m "not real and not apart"
 
 real: $(VENV)/.dev   ## Run the tests that need services
-	$(BIN)/pytest -n $(WORKERS) -m real
+	$(BIN)/pytest -n $(WORKERS) $(DIST) -m real
 
 nightly: $(VENV)/.dev ## Run the property tests with many examples, and what `make test` leaves out
-	$(BIN)/pytest -n $(WORKERS) -m "hypothesis or nightly" --hypothesis-profile=nightly
+	$(BIN)/pytest -n $(WORKERS) $(DIST) -m "hypothesis or nightly" --hypothesis-profile=nightly
 
 selfcheck: $(VENV)/.run ## Break the reference engine in many ways; each break must be seen
 	$(BIN)/pytest --dpone-selfcheck -n $(WORKERS)
