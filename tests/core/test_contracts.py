@@ -145,3 +145,10 @@ def test_a_sink_says_of_every_kind_what_it_makes_of_it() -> None:
     assert not {"b", "c"} & set(names)
     takes_all = Contracts((*told.rows, Contract("f", "*:*", "widened", native=("t",))))
     assert "b" in [field.name for field in schema_for(columns, source="postgres", sink="f", contracts=takes_all).fields]
+
+
+@pytest.mark.parametrize(("sink", "held"), [("mssql", ["narrow"]), ("clickhouse", ["narrow", "wide"])])
+def test_a_decimal_has_as_many_digits_as_the_sink_holds(sink: str, held: list[str]) -> None:
+    columns = (Column("narrow", "decimal(38,10)", 0), Column("wide", "decimal(39,10)", 0))
+    schema = schema_for(columns, source="postgres", sink=sink, contracts=TABLE)
+    assert [field.name for field in schema.fields if field.kind.startswith("decimal")] == held

@@ -38,6 +38,8 @@ class Contract:
     rule: str = ""
     error: str = ""
     note: str = ""
+    digits: int = 76
+    """The most digits that a decimal may have; columns of wider ones are left out."""
 
 
 def _null_list_as_empty(values: pa.Array) -> pa.Array:
@@ -155,7 +157,7 @@ def _mssql() -> Iterator[Contract]:
             error=r"(?i)out of .*range|too small|underflow|not a valid instance of data type (float|real)",
             note="as text they become 0",
         )
-    yield Contract("mssql", "decimal", native=("decimal({p},{s})",))
+    yield Contract("mssql", "decimal", native=("decimal({p},{s})",), digits=38, note="38 digits at most")
     yield Contract("mssql", "text", native=text)
     yield Contract("mssql", "binary", native=("varbinary(max)", "varbinary(*)"))
     yield Contract("mssql", "date", native=("date",))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ...errors import UsageError
 from ..contracts import Contracts
-from ..kinds import Field, TableSchema
+from ..kinds import Field, TableSchema, decimal_of
 from ..own import OWN, is_own
 
 
@@ -151,4 +151,7 @@ def _kept(sink: str, kind: str, contracts: Contracts) -> bool:
             f"the contracts of {sink} say nothing of {kind}",
             hint=f"give the family a Contract({sink!r}, {kind!r}, …); how='rejected' leaves such columns out",
         )
-    return found is not None and found.how != "rejected"
+    if found is None or found.how == "rejected":
+        return False
+    decimal = decimal_of(kind)
+    return decimal is None or decimal[0] <= found.digits

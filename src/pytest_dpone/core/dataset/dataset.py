@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..contracts import Contracts
-from ..kinds import Field, TableSchema, arrow_type, decimal_of
+from ..kinds import Field, TableSchema, arrow_type
 from . import partitions
 from .change import Commit, Counts, Fate, plan_counts
 from .columns import NARROW, ROLES, STANDARD, schema_for
@@ -22,8 +22,6 @@ from .values import LARGE, arange, edges_of, mix, remainder, salt, u64
 WATERMARK = dt.datetime(2024, 3, 31, 12, tzinfo=dt.UTC)
 """The greatest cursor of S0. Several rows share it."""
 
-_DIGITS = {"mssql": 38}
-"""Digits of the widest decimal, of sinks that don't have 76."""
 _SECOND, _DAY = 1_000_000, 86_400_000_000
 _TIE_EVERY = 61
 _REMEMBERED = 2_000
@@ -67,7 +65,6 @@ class Dataset:
     def __init__(self, spec: DatasetSpec, *, source: str, sink: str, contracts: Contracts) -> None:
         self.spec, self.source, self.sink, self.contracts = spec, source, sink, contracts
         columns = NARROW if spec.kind == "narrow" else STANDARD
-        columns = tuple(c for c in columns if (decimal_of(c.kind) or (0,))[0] <= _DIGITS.get(sink, 76))
         self.schema = schema_for(columns, source=source, sink=sink, contracts=contracts)
         self._nulls = {c.name: c.nulls for c in columns}
         self._large = {c.name for c in columns if c.large}
