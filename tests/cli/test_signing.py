@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -178,3 +180,23 @@ def test_a_log_is_shared(desk: Desk) -> None:
     (log / "log.jsonl").write_text("")
     assert desk.seal("--log", str(log)) == 1
     assert "it was cut" in desk.err
+
+
+def test_without_the_library_the_way_to_it_is_told(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert desk.seal() == 0
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.asymmetric.ed25519", None)
+    for status in (desk.run("keygen", str(desk.root / "other")), desk.seal(), desk.verify()):
+        assert status == 3
+        assert desk.err == (
+            "the module 'cryptography.hazmat.primitives.asymmetric.ed25519' is needed and not installed\n"
+            "hint: pip install 'pytest-dpone[sign]'\n"
+        )
+
+
+def test_what_verifies_loads_no_client_and_no_library_before_it_is_needed() -> None:
+    code = (
+        "import sys\nimport pytest_dpone.cli.signing, pytest_dpone.run.sealing, pytest_dpone.run.verification\n"
+        "print([m for m in ('pyarrow', 'pytest', 'cryptography', 'psycopg', 'htpy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "[]\n", done.stderr

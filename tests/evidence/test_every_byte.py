@@ -1,11 +1,7 @@
-"""Each byte of each sealed file flipped, each file and entry deleted, doubled, cut, swapped: never green, and named.
-
-The normal run takes a sample of the bytes; DPONE_TEST_ALL=1 takes 2,000 places, and every byte of the seal's files.
-"""
+"""Each byte of each sealed file flipped, each file and entry deleted, doubled, cut, swapped: never green, and named."""
 
 from __future__ import annotations
 
-import os
 import random
 from itertools import pairwise
 from pathlib import Path
@@ -14,8 +10,7 @@ import pytest
 
 from .sabotage import CHECKPOINT, LOG, SUMS, Broken, copy_of
 
-ALL = os.environ.get("DPONE_TEST_ALL") == "1"
-PLACES = 2000 if ALL else 24
+PLACES, SAMPLE = 2000, 24
 SEAL = ("connector-certification.dsse.json", "test-result.dsse.json", "verification-summary.dsse.json")
 OWN = (SUMS, LOG, CHECKPOINT, *(f"seal/{name}" for name in SEAL))
 
@@ -47,30 +42,33 @@ def flip(tree: Broken, name: str, place: int, mask: int) -> None:
         path.write_bytes(original)
 
 
-def test_a_flipped_byte_is_seen(tree: Broken) -> None:
-    rng = random.Random(7)
+@pytest.mark.nightly(f"flips {SAMPLE} of {PLACES} bytes")
+def test_a_flipped_byte_is_seen(tree: Broken, nightly: bool) -> None:
+    rng, count = random.Random(7), PLACES if nightly else SAMPLE
     found = files(tree)
     sizes = [tree.path(name).stat().st_size for name in found]
     # Half of the places by file, so that small ones count as much as large ones.
-    chosen = [rng.choice(found) for _ in range(PLACES // 2)] + rng.choices(found, weights=sizes, k=PLACES - PLACES // 2)
+    chosen = [rng.choice(found) for _ in range(count // 2)] + rng.choices(found, weights=sizes, k=count - count // 2)
     for name in chosen:
         flip(tree, name, rng.randrange(tree.path(name).stat().st_size), 1 << rng.randrange(8))
     assert tree.verify() == ()
 
 
+@pytest.mark.nightly("flips three bytes of each file of a seal, not all")
 @pytest.mark.parametrize("name", OWN)
-def test_a_flipped_byte_of_the_seal_is_seen(name: str, tree: Broken) -> None:
+def test_a_flipped_byte_of_the_seal_is_seen(name: str, tree: Broken, nightly: bool) -> None:
     size = tree.path(name).stat().st_size
-    places = range(size) if ALL else (0, size // 2, size - 1)
+    places = range(size) if nightly else (0, size // 2, size - 1)
     for place in places:
         flip(tree, name, place, 1)
     assert tree.verify() == ()
 
 
+@pytest.mark.nightly("takes every fourth file")
 @pytest.mark.parametrize("how", ["deleted", "cut", "doubled", "emptied"])
-def test_a_file_that_is_not_as_it_was_is_seen(how: str, tree: Broken) -> None:
+def test_a_file_that_is_not_as_it_was_is_seen(how: str, tree: Broken, nightly: bool) -> None:
     every = files(tree)
-    for name in every if ALL else every[::4]:
+    for name in every if nightly else every[::4]:
         path = tree.path(name)
         original = path.read_bytes()
         if how == "deleted":
@@ -82,9 +80,10 @@ def test_a_file_that_is_not_as_it_was_is_seen(how: str, tree: Broken) -> None:
     assert tree.verify() == ()
 
 
-def test_files_that_are_swapped_are_seen(tree: Broken) -> None:
+@pytest.mark.nightly("swaps every sixth pair")
+def test_files_that_are_swapped_are_seen(tree: Broken, nightly: bool) -> None:
     pairs = list(pairwise(files(tree)))
-    for one, other in pairs if ALL else pairs[::6]:
+    for one, other in pairs if nightly else pairs[::6]:
         first, second = tree.path(one).read_bytes(), tree.path(other).read_bytes()
         if first == second:
             continue

@@ -84,8 +84,9 @@ def test_a_red_run_can_be_sealed_and_stays_red(facts: dict, tmp_path: Path) -> N
     assert found.certification.decision == "NO-GO"
 
 
-def test_a_feature_branch_s_run_is_sealed_too(tmp_path: Path) -> None:
-    root = write_tree(tmp_path / "tree", profile="local_live", release=None)
+@pytest.mark.parametrize("unavailable", [False, True])
+def test_a_feature_branch_s_run_is_sealed_too(unavailable: bool, tmp_path: Path) -> None:
+    root = write_tree(tmp_path / "tree", profile="local_live", release=None, unavailable=unavailable)
     seal_it(root)
     found = verify(root, OURS.verifier)
     assert found.rulings == ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import signal
@@ -22,9 +21,9 @@ from .trees import write_tree
 
 pytestmark = pytest.mark.apart
 
-ALL = os.environ.get("DPONE_TEST_ALL") == "1"
-WRITERS, EACH = (8, 10) if ALL else (4, 3)
-KILLS = 40 if ALL else 4
+MANY, FEW = (8, 10), (4, 3)
+"""Processes, and seals of each."""
+KILLS, SOME_KILLS = 40, 4
 
 SEALER = """
 import sys
@@ -69,9 +68,10 @@ def go(process: subprocess.Popen[str]) -> None:
     process.stdin.flush()
 
 
-def test_seals_of_many_processes_into_one_log(unsealed: Path, key: Path, tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    trees = [[tmp_path / f"{w}-{n}" for n in range(EACH)] for w in range(WRITERS)]
+@pytest.mark.nightly("4 processes, 3 seals of each, not 8 and 10")
+def test_seals_of_many_processes_into_one_log(unsealed: Path, key: Path, tmp_path: Path, nightly: bool) -> None:
+    log, (writers, each) = tmp_path / "log", MANY if nightly else FEW
+    trees = [[tmp_path / f"{w}-{n}" for n in range(each)] for w in range(writers)]
     for tree in (tree for row in trees for tree in row):
         shutil.copytree(unsealed, tree)
     processes = [sealer(key, log, *row) for row in trees]
@@ -81,7 +81,7 @@ def test_seals_of_many_processes_into_one_log(unsealed: Path, key: Path, tmp_pat
         assert process.communicate(timeout=240)[1] == ""
         assert process.returncode == 0
     entries = read_log((log / "log.jsonl").read_bytes())
-    assert entries.size == WRITERS * EACH
+    assert entries.size == writers * each
     verifier = read_verifier(public_path(key))
     sizes = []
     for tree in (tree for row in trees for tree in row):
@@ -89,17 +89,18 @@ def test_seals_of_many_processes_into_one_log(unsealed: Path, key: Path, tmp_pat
         assert found.rulings == ()
         assert found.log.lines == entries.lines[: found.log.size]
         sizes.append(found.log.size)
-    assert sorted(sizes) == list(range(1, WRITERS * EACH + 1))
+    assert sorted(sizes) == list(range(1, writers * each + 1))
 
 
+@pytest.mark.nightly(f"{SOME_KILLS} of {KILLS} kills")
 @pytest.mark.parametrize("outside", [False, True], ids=["its own log", "a shared log"])
 def test_a_seal_that_is_killed_leaves_nothing_that_verifies_and_is_not_whole(
-    outside: bool, unsealed: Path, key: Path, tmp_path: Path
+    outside: bool, unsealed: Path, key: Path, tmp_path: Path, nightly: bool
 ) -> None:
     """Killed at moments all over its work; then sealed again, which must always work."""
     log = tmp_path / "log" if outside else ""
     verifier = read_verifier(public_path(key))
-    rng, tree = random.Random(5), tmp_path / "tree"
+    rng, tree, kills = random.Random(5), tmp_path / "tree", KILLS if nightly else SOME_KILLS
     shutil.copytree(unsealed, tree)
     process = sealer(key, log, tree)
     started = time.monotonic()
@@ -107,7 +108,7 @@ def test_a_seal_that_is_killed_leaves_nothing_that_verifies_and_is_not_whole(
     process.communicate(timeout=60)
     took = time.monotonic() - started
     untouched = half = whole = 0
-    for number in range(KILLS):
+    for number in range(kills):
         shutil.rmtree(tree)
         shutil.copytree(unsealed, tree)
         process = sealer(key, log, tree)
@@ -130,9 +131,9 @@ def test_a_seal_that_is_killed_leaves_nothing_that_verifies_and_is_not_whole(
         else:
             whole += 1
             assert_whole(tree)
-    assert untouched + half + whole == KILLS
+    assert untouched + half + whole == kills
     assert untouched + half, "no kill hit a seal under way"
-    print(f"{KILLS} kills: {untouched} before the first file, {half} between files, {whole} after the last one")
+    print(f"{kills} kills: {untouched} before the first file, {half} between files, {whole} after the last one")
     process = sealer(key, log, tree)
     go(process)
     assert process.communicate(timeout=60)[1] == ""

@@ -52,6 +52,7 @@ def write_tree(
     crash: bool = False,
     throughput: float = 1.0,
     accept: tuple[str, ...] = (),
+    unavailable: bool = False,
     strategies: tuple[str, ...] = ("full_refresh", "incremental_merge"),
 ) -> Path:
     """The tree of a run of two cases that ended green, unless `failed`."""
@@ -67,6 +68,10 @@ def write_tree(
     certification = Certification(plan, Publication(tree.matrix, identity), accepted_fidelity=accept)
     service = SERVICE.model_copy(update={"fidelity": fidelity, "emulated": emulated})
     for number, case in enumerate(plan.scope):
+        if unavailable and number:
+            lost = CaseRecord.of(case, Verdict.NOT_RUN, reason=NotRun.UNAVAILABLE, detail="no | such server")
+            certification.take(lost.model_dump_json())
+            continue
         certification.take(record(case, service, failed=failed and number == 0).model_dump_json())
     inputs = GateInputs(
         release=release,

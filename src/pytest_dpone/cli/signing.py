@@ -12,7 +12,7 @@ from importlib.metadata import version
 
 from ..core.gates.policy import PACKAGED, VerificationPolicy, read_policy
 from ..core.gates.ruling import Ruling, known_profile, valid_release
-from ..errors import ArtifactError, DponeError, UsageError
+from ..errors import ArtifactError, DponeError, MissingExtra, UsageError
 from ..evidence.chain import Unverifiable
 from ..evidence.files import Unreadable, read_bytes
 from ..evidence.keys import generate, public_path, read_signer, read_verifier
@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
         return _COMMANDS[arguments.command](arguments)
     except UsageError as error:
         return _told(error, WRONG_USE)
-    except Unverifiable as error:
+    except (Unverifiable, MissingExtra) as error:
         return _told(error, UNVERIFIABLE)
     except DponeError as error:
         return _told(error, RED)

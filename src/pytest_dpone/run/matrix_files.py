@@ -173,7 +173,7 @@ def _canonical(body: dict[str, object]) -> str:
 
 
 def _bare(row: ReportedCase) -> CaseRecord:
-    """A record without acts, so that a case that can't be read is counted, and not measured."""
+    """A record without acts and services, so that a case that can't be read is counted, and not measured."""
     case_id = row.case_id
     pair, _, strategy = case_id.rpartition("__")
     source, _, sink = pair.partition("_to_")
@@ -189,5 +189,8 @@ def _bare(row: ReportedCase) -> CaseRecord:
             "strategy": strategy if known else Strategy.FULL_REFRESH,
             "verdict": verdict,
             "reason": reason if verdict is Verdict.NOT_RUN else None,
+            "detail": row.detail,
+            "rows": row.rows,
+            "seconds": row.seconds,
         }
     )

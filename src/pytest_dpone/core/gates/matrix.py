@@ -29,6 +29,8 @@ class ReportedCase:
     rows: Annotated[int, Field(ge=0)] = 0
     behavior: str | None = None
     """Name of the case's document, if it has one."""
+    detail: str = ""
+    """For people."""
 
 
 class Report(BaseModel):
