@@ -243,6 +243,8 @@ INTEGRITY: tuple[Sabotage, ...] = (
         Sabotage(f"{name} is deleted", lambda b, name=name: b.path(name).unlink(), name, "seal_unreadable")
         for name in (SUMS, LOG, CHECKPOINT, CERT, RESULT, SUMMARY)
     ),
+    Sabotage("the seal is a link", lambda b: link(b, "seal"), "seal", "seal_link"),
+    Sabotage("the sums are a link", lambda b: link(b, SUMS), SUMS, "seal_link"),
     Sabotage("the seal's folder has a stranger", lambda b: put(b, "seal/x", b""), "seal/x", "seal_stranger"),
     Sabotage("the sums are cut", lambda b: lines(b, SUMS, lambda rows: rows[:-1]), SUMS, "entry_sums"),
     Sabotage("a line of the sums is no line", lambda b: put(b, SUMS, b"x\n"), SUMS, "sums", "has no digest and name in line 1"),
@@ -393,6 +395,7 @@ NOTHING: Callable[[Broken], object] = lambda b: None  # noqa: E731
 ASKED: tuple[tuple[str, Callable[[Broken], object], VerificationPolicy, str, str], ...] = (
     ("a profile", NOTHING, VerificationPolicy(profiles=("vendor_live",)), REPORT, "profile_refused"),
     ("a case", NOTHING, VerificationPolicy(required_cases=("postgres_to_postgres__cdc",)), REPORT, "case_required"),
+    ("a scope lock", NOTHING, VerificationPolicy(scope_lock="a" * 64), REPORT, "another_scope"),
     ("an artifact", NOTHING, VerificationPolicy(required_artifacts=("sbom.json",)), "sbom.json", "artifact_required"),
     ("a bound", NOTHING, VerificationPolicy.model_validate({"objectives": {"rows": {"max": 1}}}), RUNTIME, "objective"),
     (

@@ -87,6 +87,8 @@ class Scope(Own):
     planned: Annotated[int, Field(ge=0)]
     """Cases of the whole matrix."""
     reported: Annotated[int, Field(ge=0)]
+    lock: Sha256 | None
+    """SHA-256 of the scope lock that the run was held to; null if there was none."""
     outcomes: dict[str, str]
 
 

@@ -22,6 +22,9 @@ def asked(evidence: Evidence, policy: VerificationPolicy) -> Iterator[Ruling]:
     for case in policy.required_cases:
         if case not in passed:
             yield red(path, "case_required", f"{path}: {case} has not passed, and the policy requires it")
+    if policy.scope_lock is not None and evidence.lock != policy.scope_lock:
+        held = f"the scope lock {evidence.lock}" if evidence.lock else "no scope lock"
+        yield red(path, "another_scope", f"{path}: the run was held to {held}, not to {policy.scope_lock}")
     for fidelity in report.accepted_fidelity:
         if fidelity not in policy.accept_fidelity:
             yield red(path, "fidelity_refused", f"{path} accepts {fidelity} services, which the policy does not")

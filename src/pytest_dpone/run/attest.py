@@ -77,7 +77,9 @@ def certification(judgement: Judgement, place: Place) -> Certification:
             policy=Policy(uri=judgement.policy.uri, digest={"sha256": judgement.policy.sha256}),
         ),
         source=Source(**evidence.source.model_dump()),
-        scope=Scope(planned=report.matrix_size, reported=len(evidence.records), outcomes=outcomes(evidence)),
+        scope=Scope(
+            planned=report.matrix_size, reported=len(evidence.records), lock=evidence.lock, outcomes=outcomes(evidence)
+        ),
         gates=_gates(judgement),
         findings=tuple(dict.fromkeys(f"{ruling.subject}: {ruling.code}" for ruling in judgement.rulings)),
         services=tuple(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ from ..evidence.files import Unreadable, read_bytes
 from .matrix_files import REPORT_FILE, MatrixFiles, read_matrix
 
 MATRIX_FOLDER = "matrix"
+SCOPE_LOCK = "scope_lock"
+"""Kind of the document that says what the run was held to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,14 @@ class Evidence:
     def report(self) -> Report:
         """The certification report."""
         return self.files.report
+
+    @property
+    def lock(self) -> str | None:
+        """SHA-256 of the scope lock that the run was held to; None if there was none."""
+        found = self.documents.get(SCOPE_LOCK)
+        facts = found.data.get("facts") if found is not None else None
+        lock = facts.get("lock") if isinstance(facts, dict) else None
+        return lock if isinstance(lock, str) and re.fullmatch(r"[0-9a-f]{64}", lock) else None
 
     @property
     def report_path(self) -> str:

@@ -114,6 +114,9 @@ def _seal_files(found: Verification) -> Iterator[Ruling]:
             found.seal[name] = read_bytes(found.root / name)
         except Unreadable as error:
             yield red(name, "seal_unreadable", f"{name} {error}")
+    for name in (SEAL, *names):
+        if (found.root / name).is_symlink():
+            yield red(name, "seal_link", f"{name} is a link, and no file of this tree")
     folder = found.root / SEAL
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         name = f"{SEAL}/{path.name}"

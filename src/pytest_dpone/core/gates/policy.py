@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 
 from ...errors import UsageError
 from ..strict import NotStrict, parse_object
+from .chain import Sha256
 from .metrics import Objective
 from .ruling import PROFILES, Value
 
@@ -27,6 +28,8 @@ class VerificationPolicy(Value):
     """Profiles that are accepted."""
     required_cases: tuple[str, ...] = ()
     """Cases that must have passed, whatever the run had planned."""
+    scope_lock: Sha256 | None = None
+    """SHA-256 of the scope lock that the run must have been held to: the verifier's own copy of that file."""
     required_artifacts: tuple[str, ...] = ()
     """Files that must be there, relative to the tree."""
     objectives: dict[str, Objective] = Field(default_factory=dict)
