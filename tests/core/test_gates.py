@@ -468,5 +468,10 @@ def test_every_kind_has_a_place_of_its_own() -> None:
     registry = default_registry()
     planned = plan_facts(registry, build_matrix(registry), profile="real_local", row_count=1).artifacts
     named = {name.removeprefix("test_artifacts/live_certification/") for name in planned}
-    apart = {"benchmark-slo/benchmark/benchmark_baseline.json", "matrix/integration_matrix_report.json"}
+    apart = {
+        "benchmark-slo/benchmark/benchmark_baseline.json",
+        "matrix/integration_matrix_report.json",
+        "shard.json",
+        "shards.json",
+    }
     assert named == set(places) - apart | {"matrix/certification_report.json", "junit.xml"}

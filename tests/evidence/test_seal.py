@@ -230,12 +230,11 @@ def test_further_checks_are_asked(root: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_files_that_bind_a_run_are_in_the_predicate(root: Path) -> None:
-    (root / "source_binding.json").write_text("{}")
     seal_it(root)
     found = verify(root, OURS.verifier)
     assert found.rulings == ()
     assert found.certification is not None
-    assert list(found.certification.bound) == ["source_binding.json"]
+    assert list(found.certification.bound) == ["scope_lock.json", "source_binding.json"]
 
 
 def test_a_summary_tells_its_inputs(root: Path) -> None:

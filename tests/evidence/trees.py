@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pytest_dpone.core.gates.metrics import Baseline
 from pytest_dpone.core.gates.ruling import GateResult
+from pytest_dpone.core.gates.source import CodeState, FileSet, SourceFacts, SourceState, TreeState
 from pytest_dpone.core.gates.tallies import MarkerCounts, MarkerFacts
 from pytest_dpone.core.model import (
     ActName,
@@ -28,6 +29,7 @@ from pytest_dpone.run.origin import Origin
 from pytest_dpone.run.page import write_page
 from pytest_dpone.run.plan import make_plan
 from pytest_dpone.run.publication import Identity, Publication
+from pytest_dpone.run.scope import scope_of
 from pytest_dpone.run.tree import Tree
 
 COMMIT = "c0ffee" * 6 + "beef"
@@ -59,7 +61,7 @@ def write_tree(
     plan = make_plan(default_registry(), sources=["postgres"], sinks=["postgres"], strategies=strategies)
     plan = type(plan)(plan.registry, plan.matrix, plan.scope, plan.scope)
     tree = Tree(folder, folder / "matrix")
-    origin = Origin(commit=commit, dirty=dirty)
+    origin = Origin(commit=commit, tree="a" * 64, dirty=dirty)
     handles = tree.hold(whole=True) or ()
     tree.clear(whole=True)
     identity = Identity(
@@ -88,7 +90,13 @@ def write_tree(
             return ()
         path = certification.publication.report_path
         measured = Measured(
-            cases.tallies, MarkerFacts(profile=profile, markers=counts), 1000, cases.decision.passed, path
+            cases.tallies,
+            MarkerFacts(profile=profile, markers=counts),
+            1000,
+            cases.decision.passed,
+            path,
+            source=SourceFacts(profile=profile, start=source_state(commit), end=source_state(commit)),
+            scope=scope_of(plan).facts(profile, records=cases.records, tests={}) if profile != "local_live" else None,
         )
         conclusion = Conclusion(tree, inputs, stamp)
         conclusion.write_page = lambda gates: write_page(tree, plan, cases, gates=gates, stamp=stamp)
@@ -99,6 +107,18 @@ def write_tree(
     for handle in handles:
         os.close(handle)
     return folder
+
+
+def source_state(commit: str | None) -> SourceState:
+    """A look at a tree that is as `commit` has it."""
+    files = {
+        name: FileSet(digest=letter * 64) for name, letter in (("tracked", "a"), ("untracked", "b"), ("ignored", "c"))
+    }
+    return SourceState(
+        tree=TreeState(repository="git" if commit else "none", commit=commit, **files),
+        plugin=CodeState(name="pytest-dpone", files=FileSet(digest="d" * 64)),
+        engines=(CodeState(name="native", files=FileSet(digest="d" * 64)),),
+    )
 
 
 def record(case: Case, service: ServiceRecord, *, failed: bool) -> CaseRecord:

@@ -114,7 +114,7 @@ def release_record(case, engine, settings):
 """
 
 # Other plugins would be loaded anew by every run, which takes longer than everything else.
-LIGHT = ("-p", "no:hypothesispytest", "-p", "no:anyio")
+LIGHT = ("-p", "no:hypothesispytest", "-p", "no:anyio", "-p", "no:rerunfailures")
 
 
 class Project:
@@ -170,3 +170,37 @@ WORKERS = (pytest.param([], id="alone"), pytest.param(["-n2"], id="n2", marks=py
 @pytest.fixture
 def project(pytester: pytest.Pytester) -> Project:
     return Project(pytester)
+
+
+INI = """
+[pytest]
+dpone_strategy =
+    full_refresh
+    scd2
+dpone_release = v0.7.1
+dpone_release_type = minor
+dpone_check =
+    cli_commands=true
+    run_cli=true
+    run_python_api=true
+    hierarchical_lineage=true
+    documentation=true
+    package=true
+dpone_objectives = objectives.json
+dpone_baseline = baseline.json
+"""
+OBJECTIVES = {"throughput_rows_per_second": {"min": 1}, "duration_seconds": {"max": 60}, "failure_rate": {"max": 0}}
+BASELINE = {"throughput_rows_per_second": {"value": 100, "direction": "higher"}}
+
+
+@pytest.fixture
+def release(project: Project) -> Project:
+    """A project whose release run is GO: real services, state, reconciliation, and a tested service."""
+    project.behave({"*": "release"})
+    project.pytester.makeini(INI)
+    project.pytester.makepyfile(
+        test_services="import pytest\n\n@pytest.mark.integration_postgres\ndef test_postgres(): pass\n"
+    )
+    (project.path / "objectives.json").write_text(json.dumps(OBJECTIVES))
+    (project.path / "baseline.json").write_text(json.dumps(BASELINE))
+    return project

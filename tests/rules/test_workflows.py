@@ -238,6 +238,39 @@ def evidence_is_kept(workflow: Workflow) -> list[str]:
     return found
 
 
+def shards_are_merged(workflow: Workflow) -> list[str]:
+    """Every shard is run, also beside a red one, and kept under a name of its own; one job judges all of them."""
+    shard, merge = workflow.jobs["shard"], workflow.jobs["local"]
+    numbers = shard["strategy"]["matrix"]["shard"]
+    found = []
+    if numbers != list(range(1, len(numbers) + 1)) or len(numbers) < 2:
+        found.append(f"the shards are {numbers}")
+    if shard["strategy"].get("fail-fast") is not False:
+        found.append("a red shard ends the others")
+    (run,) = [step for step in shard["steps"] if step.get("run", "").startswith("pytest ")]
+    if f'--dpone-shard="$SHARD/{len(numbers)}"' not in run["run"] or run["env"].get("SHARD") != "${{ matrix.shard }}":
+        found.append("a job plays another shard than its own")
+    name = "shard-${{ inputs.profile }}-${{ github.run_attempt }}-"
+    wanted = {
+        "name": name + "${{ matrix.shard }}",
+        "path": "test_artifacts/live_certification/shards/",
+        "include-hidden-files": True,
+        "if-no-files-found": "error",
+    }
+    last = shard["steps"][-1]
+    if last.get("with") != wanted or last.get("if") != "always()":
+        found.append(f"a shard keeps {last.get('with')}")
+    if merge.get("needs") != "shard" or not merge["if"].startswith("always() && "):
+        found.append("the verdict does not wait for all shards, red ones too")
+    downloads = [step["with"] for job, step in workflow.using("actions/download-artifact") if job == "local"]
+    if downloads != [{"pattern": f"{name}*", "path": "shards/"}]:
+        found.append(f"merged is {downloads}")
+    merges = [words[1:] for job, words in commands(workflow) if words[0] == "pytest-dpone" and job == "local"]
+    if merges != [["merge", "shards", "--output-dir", TREES["local"].rstrip("/")]]:
+        found.append(f"the merge is {merges}")
+    return found
+
+
 def what_was_kept_is_attested(workflow: Workflow) -> list[str]:
     """The job that attests waits for those that certify, takes what they kept, and attests its sums."""
     job = workflow.jobs["attest"]
@@ -262,7 +295,7 @@ def is_started_by_hand(workflow: Workflow) -> list[str]:
 
 
 def every_choice_runs_one_job(workflow: Workflow) -> list[str]:
-    """For every choice exactly the job that it means; where that is none, the job that fails."""
+    """For every choice exactly what it means, one job or the shards and their verdict; else the job that fails."""
     inputs = workflow.triggers["workflow_dispatch"]["inputs"]
     found = []
     for profile, vendor in itertools.product([*inputs["profile"]["options"], "another"], (True, False)):
@@ -270,10 +303,10 @@ def every_choice_runs_one_job(workflow: Workflow) -> list[str]:
         first = {name: job for name, job in workflow.jobs.items() if "needs" not in job}
         started = [name for name, job in first.items() if is_true(job["if"], profile, vendor)]
         if profile in ("local_live", "real_local"):
-            meant = "local"
+            meant = ["shard"]
         else:
-            meant = "vendor" if profile == "vendor_live" and vendor else "nothing"
-        if started != [meant]:
+            meant = ["vendor"] if profile == "vendor_live" and vendor else ["nothing"]
+        if started != meant:
             found.append(f"{profile}, {vendor}: {started}, not {meant}")
     if not workflow.jobs["nothing"]["steps"][-1]["run"].endswith("exit 1\n"):
         found.append("the job for a choice that runs nothing does not fail")
@@ -282,6 +315,7 @@ def every_choice_runs_one_job(workflow: Workflow) -> list[str]:
 
 def is_true(condition: str, profile: str, vendor: bool) -> bool:
     """A condition of a job, for these inputs."""
+    condition = condition.replace("always() && ", "")
     known = r"inputs\.profile|inputs\.run_vendor_live|'\w+'|==|!=|!|&&|\|\||[()]|\s"
     assert re.sub(known, "", condition) == "", condition
     for sign, word in (("&&", " and "), ("||", " or "), ("!=", "<>"), ("!", " not "), ("<>", "!=")):
@@ -339,6 +373,7 @@ def guard_asks_for_what_live_certification_writes(workflow: Workflow) -> list[st
 
 OF_ONE: tuple[tuple[str, Rule], ...] = (
     (LIVE, evidence_is_kept),
+    (LIVE, shards_are_merged),
     (LIVE, what_was_kept_is_attested),
     (LIVE, is_started_by_hand),
     (LIVE, every_choice_runs_one_job),
@@ -359,7 +394,7 @@ def test_the_workflows_are_there() -> None:
         workflow = Workflow(name, text)
         assert workflow.steps
         assert all(set(step) & {"run", "uses"} for _, step in workflow.steps)
-    assert {words[0] for _, words in commands(Workflow(LIVE, TEXTS[LIVE]))} == {"pytest"}
+    assert {words[0] for _, words in commands(Workflow(LIVE, TEXTS[LIVE]))} == {"pytest", "pytest-dpone"}
     assert [words[2] for _, words in commands(Workflow(RELEASE, TEXTS[RELEASE]))] == [
         "evidence-chain-verify",
         "release-evidence-pack",
@@ -416,6 +451,17 @@ BREAKS: list[tuple[Rule, str, str, str]] = [
     (evidence_is_kept, LIVE, "-${{ github.run_attempt }}", ""),
     (evidence_is_kept, LIVE, "path: test_artifacts/live_certification/\n", "path: test_artifacts/live_certification/matrix\n"),
     (evidence_is_kept, LIVE, "path: test_artifacts/live_certification_vendor/", "path: test_artifacts/live_certification/"),
+    (shards_are_merged, LIVE, "shard: [1, 2, 3, 4]", "shard: [1, 2, 3]"),
+    (shards_are_merged, LIVE, "shard: [1, 2, 3, 4]", "shard: [1, 2, 3, 5]"),
+    (shards_are_merged, LIVE, "fail-fast: false", "fail-fast: true"),
+    (shards_are_merged, LIVE, '"$SHARD/4"', '"$SHARD/5"'),
+    (shards_are_merged, LIVE, "SHARD: ${{ matrix.shard }}", "SHARD: 1"),
+    (shards_are_merged, LIVE, "path: test_artifacts/live_certification/shards/", "path: test_artifacts/"),
+    (shards_are_merged, LIVE, "run_attempt }}-${{ matrix.shard }}", "run_attempt }}"),
+    (shards_are_merged, LIVE, "    needs: shard\n", ""),
+    (shards_are_merged, LIVE, "if: always() && (", "if: (success()) && ("),
+    (shards_are_merged, LIVE, "${{ github.run_attempt }}-*", "*"),
+    (shards_are_merged, LIVE, "merge shards --output-dir", "merge . --output-dir"),
     (is_started_by_hand, LIVE, "  workflow_dispatch:", "  push:\n  workflow_dispatch:"),
     (every_choice_runs_one_job, LIVE, "'vendor_live' && inputs.run_vendor_live\n", "'vendor_live'\n"),
     (every_choice_runs_one_job, LIVE, " || inputs.profile == 'real_local'", ""),

@@ -30,6 +30,11 @@ def build_parser() -> argparse.ArgumentParser:
     clean = commands.add_parser("clean", help="remove what dead runs left, and only that")
     clean.add_argument("--run-id", metavar="ID", help="also what this run made on servers of yours, by recorded names")
     _add_format(clean)
+    lock = commands.add_parser("lock", help="write the scope lock of the project here: what a release must pass")
+    lock.add_argument("--check", action="store_true", help="only say if it is up to date")
+    merge = commands.add_parser("merge", help="make one run of the shards of a run, and judge it")
+    merge.add_argument("folders", nargs="+", metavar="DIR", help="what shards have left, one or more of them in each")
+    merge.add_argument("--output-dir", required=True, metavar="DIR", help="folder of the artifacts of the whole run")
     add_signing(commands)
     add_ops(commands)
     return parser

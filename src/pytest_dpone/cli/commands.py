@@ -108,6 +108,26 @@ def clean(arguments: argparse.Namespace) -> int:
     return 1 if any(became.startswith("could not") for *_, became in rows) else 0
 
 
+def lock(arguments: argparse.Namespace) -> int:
+    """Let pytest collect what a release run here would run, and write the scope lock; with `--check` compare it.
+
+    Status 1 if it is not up to date, or something can't be collected.
+    """
+    import subprocess
+
+    way = "check" if arguments.check else "write"
+    words = ["--collect-only", "-q", "-p", "no:cacheprovider", "--dpone-profile=real_local", f"--dpone-lock={way}"]
+    done = subprocess.run([sys.executable, "-m", "pytest", *words], check=False)
+    return done.returncode if done.returncode in (0, 4) else 1
+
+
+def merge(arguments: argparse.Namespace) -> int:
+    """Make one run of shards, and judge it; see `cli.merging`."""
+    from .merging import run
+
+    return run(arguments)
+
+
 def keygen(arguments: argparse.Namespace) -> int:
     """Make a key; see `cli.signing`."""
     from .signing import run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -243,6 +244,11 @@ class Contracts:
 
     rows: tuple[Contract, ...]
     case_blind: frozenset[str] = CASE_BLIND
+
+    @cached_property
+    def version(self) -> str:
+        """A short digest of the table: a scope lock names it, for other promises are another proof."""
+        return hashlib.sha256("\n".join(sorted(map(repr, self.rows))).encode()).hexdigest()[:16]
 
     @cached_property
     def _by_kind(self) -> dict[tuple[str, str], dict[str, Contract]]:

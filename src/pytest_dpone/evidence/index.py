@@ -20,18 +20,17 @@ from .sums import CHECKPOINT, LOG, SEAL, STATEMENTS, SUMS
 
 _HOLDERS = frozenset({INDEX.schema, CHAIN.schema, RELEASE_PACK.schema})
 """Documents that hold an index's digest, or are one: an index can't hold theirs."""
-OTHER_RUNS = ("cases", "runs")
-"""Folders of runs that must not write over a full one: of chosen cases, and of a second run at the same time."""
+OTHER_RUNS = ("cases", "runs", "shards")
+"""Folders of runs that must not write over a full one: of chosen cases, of a second run at once, of parts."""
 _CHAIN_FOLDERS = ("entries", "indexes")
 
 
 def index_tree(root: Path, *, release: str, index_file: Path) -> IndexFacts:
     """Index every file below `root`, of whatever type; `index_file` is where the index will be written.
 
-    Left out are the index itself, chains and release packs, with their Markdown twins; the folders `cases` and `runs`
-    directly below the root, where other runs have trees of their own; the files of a seal; and the empty files that
-    hold a folder. Links that leave the root, and whatever is neither file nor folder, are problems that make the index
-    red.
+    Left out are the index itself, chains and release packs, with their Markdown twins; the folders `OTHER_RUNS` right
+    below the root, where other runs have trees of their own; the files of a seal; and the empty files that hold a
+    folder. Links that leave the root, and whatever is neither file nor folder, are problems that make the index red.
     """
     files: list[IndexedFile] = []
     problems: list[str] = []

@@ -51,8 +51,13 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """With --dpone-plan nothing is run, and no worker is started for it."""
-    if config.getoption("dpone_plan", None) or os.environ.get("DPONE_PLAN", "0") not in ("", "0"):
+    """With --dpone-plan and --dpone-lock nothing is run, and no worker is started for it."""
+    if (
+        config.getoption("dpone_plan", None)
+        or os.environ.get("DPONE_PLAN", "0") not in ("", "0")
+        or config.getoption("dpone_lock", None)
+        or os.environ.get("DPONE_LOCK")
+    ):
         config.option.collectonly = True
 
 

@@ -52,6 +52,8 @@ class Activity:
 
     def without_matrix(self) -> Activity:
         """The same run with the service tests alone: `-m` leaves the matrix out, so no case is asked for."""
+        if self.options.shard is not None:
+            raise pytest.UsageError("--dpone-shard has no cases to part\nhint: let -m choose integration_matrix too")
         given = {name for name in _FOR_GATES if self.options.origins[name] == "option"}
         _check_gates(self.options, given, whole=False, hint="leave it out, or let -m choose integration_matrix too")
         return replace(self, suites=tuple(suite for suite in self.suites if suite != "matrix"), whole=False)
@@ -86,6 +88,7 @@ def find_activity(raw: Raw, environ: Mapping[str, str]) -> Activity | None:
     suites = _suites(options, given, wishes)
     _check_wishes(options, given, suites, wishes)
     _check_vendor(options, wishes)
+    _check_shard(options, suites)
     whole = "matrix" in suites and not options.simulated and bool(given.intersection(("profile", *SELECTION)))
     _check_gates(options, given, whole=whole)
     unlocked = _unlocked(given, suites, wishes)
@@ -167,6 +170,22 @@ def _check_vendor(options: Options, wishes: Mapping[str, bool | None]) -> None:
         raise pytest.UsageError(
             f"the profile vendor_live takes external services only, and {others[0]} is asked for otherwise\n"
             "hint: leave --dpone-services out"
+        )
+
+
+def _check_shard(options: Options, suites: tuple[str, ...]) -> None:
+    if options.durations and options.shard is None and options.origins["durations"] == "option":
+        raise pytest.UsageError("--dpone-durations is for shards\nhint: add --dpone-shard, or leave it out")
+    if options.shard is None:
+        return
+    if "matrix" not in suites and options.origins["shard"] == "option":
+        raise pytest.UsageError(
+            "--dpone-shard has no cases to part\nhint: give a profile too, such as --dpone-profile=real_local"
+        )
+    if options.update_baseline:
+        raise pytest.UsageError(
+            "--dpone-update-baseline contradicts --dpone-shard: a baseline is of a whole run\n"
+            "hint: leave one of them out"
         )
 
 

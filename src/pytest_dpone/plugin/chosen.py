@@ -48,9 +48,12 @@ class Options:
     maximum: str
     accept_fidelity: tuple[str, ...]
     plan: bool
+    lock: str
     include_vendor_live: bool
     max_rows: int | None
     max_seconds: int | None
+    shard: tuple[int, int] | None
+    durations: str
     keep: Literal["never", "failed", "always"]
     allow_slots: bool
     selfcheck: bool

@@ -6,10 +6,14 @@ import importlib
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import pytest
 
-from .active import case_param
+from .active import SERVICE_MARKERS, case_param
+
+if TYPE_CHECKING:
+    from ..run.plan import Plan
 
 PREFIX = "dpone"
 _PACKAGE = "pytest_dpone.plugin.suite"
@@ -43,6 +47,36 @@ def suite_items(session: pytest.Session, suites: Iterable[str]) -> list[pytest.I
         module = SuiteModule.from_parent(session, path=path, nodeid=f"{PREFIX}/{path.name}")
         items.extend(session.genitems(module))
     return items
+
+
+def keep_shard(config: pytest.Config, items: list[pytest.Item], plan: Plan, index: int) -> None:
+    """Deselect what belongs to other shards than number `index`.
+
+    The tests of a service are with the first shard whose cases need it, all others that are about no case with the
+    first of all. A test that brings cases of its own keeps those of the shard.
+    """
+    here, asked = set(plan.scope), set(plan.asked)
+
+    def is_elsewhere(item: pytest.Item) -> bool:
+        case = case_param(item)
+        if case is None:
+            return plan.owners.get(_service(item), 1) != index
+        return case in asked and case not in here
+
+    rest = [item for item in items if is_elsewhere(item)]
+    if rest:
+        left_out = set(map(id, rest))
+        config.hook.pytest_deselected(items=rest)
+        items[:] = [item for item in items if id(item) not in left_out]
+
+
+def _service(item: pytest.Item) -> str:
+    """The service that the test is of: by its parameter in the packaged suite, else by its first marker."""
+    callspec = getattr(item, "callspec", None)
+    if callspec is not None and item.getparent(SuiteModule) and "service" in callspec.params:
+        return str(callspec.params["service"])
+    names = {mark.name for mark in item.iter_markers()}
+    return next((name.removeprefix("integration_") for name in SERVICE_MARKERS if name in names), "")
 
 
 def keep_selected(config: pytest.Config, items: list[pytest.Item]) -> None:

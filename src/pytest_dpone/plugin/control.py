@@ -17,7 +17,7 @@ from .activity import find_activity
 from .alone import asks_for_matrix
 from .chosen import header
 from .ending import Ending
-from .markers import MarkerTally
+from .markers import MarkerTally, is_marked
 from .options import Raw
 from .session import DponeSession, usage_errors
 
@@ -35,6 +35,7 @@ class Control:
         self.session = session
         self.config = session.config
         self._markers = MarkerTally()
+        self._failed: list[str] = []
         self._ending: Ending | None = None
         self._selfcheck: Selfcheck | None = None
         self._outcome: Outcome | SelfcheckOutcome | None = None
@@ -97,9 +98,13 @@ class Control:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the records and markers that a report brings, and show the records with -v."""
         self._markers.take(report)
+        if report.failed and not is_marked(report):
+            self._failed.append(report.nodeid)
         for text in getattr(report, records.MUTANTS, ()):
             if self._selfcheck is not None:
                 self._selfcheck.take(text)
+        if self._ending is not None and self._ending.binding is not None:
+            self._ending.binding.saw(getattr(report, records.ENGINES, ()))
         for text in records.detach(report):
             if self._certification is not None:
                 self._take(self._certification, text, nodeid=report.nodeid)
@@ -107,6 +112,7 @@ class Control:
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:
         """A worker died: the case that it was playing is not run."""
+        self._markers.crashed(crashitem)
         if self._certification is None:
             return
         for name in crashitem.rpartition("[")[2].rstrip("]").split("-"):
@@ -122,7 +128,7 @@ class Control:
         if self._selfcheck is not None:
             self._outcome = self._selfcheck.finish()
         elif self._ending is not None:
-            self._outcome = self._ending.finish(self._markers, **_missing(session))
+            self._outcome = self._ending.finish(self._markers, failed=self._failed, **_missing(session))
         if self._outcome is None:
             return
         green = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
@@ -138,7 +144,9 @@ class Control:
                 terminalreporter.write_line(f"dpone: {text}")
             return
         decision = self._outcome.decision
-        colour = {("yellow" if decision.word == "SIMULATED" else "green") if decision.passed else "red": True}
+        colour = {
+            ("yellow" if decision.word in ("SIMULATED", "SHARD") else "green") if decision.passed else "red": True
+        }
         terminalreporter.write_sep("=", "dpone", **colour)
         for line in self._summary(self._outcome, terminalreporter):
             _write(terminalreporter, line)
@@ -185,6 +193,12 @@ def start(config: pytest.Config, raw: Raw) -> None:
         activity = activity.without_matrix()
     now = datetime.now(UTC)
     session = DponeSession(config, activity, run_id=f"{now:%y%m%d%H%M%S}{secrets.token_hex(3)}")
+    if activity.options.lock:
+        from .locking import Locking
+
+        # Whoever is registered first is asked last: it sees the packaged suite.
+        with usage_errors():
+            config.pluginmanager.register(Locking(session), "dpone-locking")
     config.pluginmanager.register(session, "dpone-session")
     config.pluginmanager.register(Control(session), "dpone-control")
     if activity.options.simulated:

@@ -12,8 +12,10 @@ import pytest
 
 from .active import SERVICE_MARKERS
 from .alone import conclude_alone
-from .folders import Workspace, base_of, open_workspace
+from .binding import Binding
+from .folders import Workspace, artifact_folders, base_of, open_workspace
 from .session import usage_errors
+from .sharding import publish_shard, required_markers
 
 if TYPE_CHECKING:
     from ..core.gates.documents import Stamp
@@ -25,11 +27,10 @@ if TYPE_CHECKING:
     from ..run.conclusion import Measured
     from ..run.inputs import GateInputs
     from ..run.matrix_files import LastRun
+    from ..run.scope import Scope
     from ..services.stack import Stack
     from .markers import MarkerTally
     from .session import DponeSession
-
-GITHUB_SUMMARY = "GITHUB_STEP_SUMMARY"
 
 
 @dataclass(slots=True)
@@ -40,6 +41,9 @@ class Ending:
     workspace: Workspace
     inputs: GateInputs
     certification: Certification
+    binding: Binding | None = None
+    scope: Scope | None = None
+    """What must pass, of a run that decides about a release, and of a part of a run."""
     notes: list[str] = field(default_factory=list)
     """For the header."""
     told: list[str] = field(default_factory=list)
@@ -54,36 +58,46 @@ class Ending:
 
         inputs = read_gate_inputs(session)
         activity = session.activity
+        scope = read_scope(session) if activity.decides or session.plan.shards else None
         workspace = open_workspace(session)
         tree = workspace.tree
+        source = find_origin(session.config.rootpath, ignore=tree.root)
+        binding = None
+        if activity.whole:
+            binding = Binding.begin(session, leave_out=(tree.root, artifact_folders(session.config, activity)[0]))
+            source = binding.origin(source)
         identity = Identity(
             run_id=session.run_id,
             profile=activity.profile,
             run_mode=activity.options.run_mode,
             release=inputs.release,
             release_type=inputs.release_type,
-            source=find_origin(session.config.rootpath, ignore=tree.root),
+            source=source,
         )
         certification = Certification(
             session.plan,
             Publication(tree.matrix, identity),
             "planned" if activity.certifies else "asked",
             accepted_fidelity=inputs.accepted_fidelity,
+            shard=activity.options.shard if session.plan.shards else None,
         )
-        ending = cls(session, workspace, inputs, certification, [workspace.note] if workspace.note else [])
+        notes = [workspace.note] if workspace.note else []
+        ending = cls(session, workspace, inputs, certification, binding, scope, notes)
         if activity.certifies:
             with usage_errors():
                 ending._prepare()
         return ending
 
-    def finish(self, markers: MarkerTally, *, missing: NotRun, detail: str) -> Outcome | None:
-        """Close the books: report, gates, decision; then the summary for GitHub."""
-        whole = self.session.activity.whole
+    def finish(
+        self, markers: MarkerTally, *, missing: NotRun, detail: str, failed: Sequence[str] = ()
+    ) -> Outcome | None:
+        """Close the books: report, gates, decision; then the summary for GitHub. `failed`: tests without a marker."""
 
         def conclude(cases: Cases) -> tuple[GateResult, ...]:
-            return self._conclude(markers, cases)
+            return self._part(markers, cases, failed) if self.session.plan.shards else self._conclude(markers, cases)
 
-        outcome = self.certification.finish(missing=missing, detail=detail, conclude=conclude if whole else None)
+        judges = self.session.activity.whole or bool(self.session.plan.shards)
+        outcome = self.certification.finish(missing=missing, detail=detail, conclude=conclude if judges else None)
         activity = self.session.activity
         if not activity.certifies and markers.any and activity.unlocked.intersection(SERVICE_MARKERS):
             profile = activity.profile if "services" in activity.suites else None
@@ -153,13 +167,20 @@ class Ending:
         tree.clear(whole=activity.whole)
         if not activity.whole:
             return
+        if self.session.plan.shards:
+            self._write_junit()
+            return
         publish(tree.file(PLAN).parent, PLAN, compose(PLAN, plan_of(self.session, last), self._stamp()))
-        if activity.decides:
-            self.notes += _certain(self.inputs)
+        if self.scope is not None:
+            self.notes += _certain(self.inputs, self.scope, activity.profile)
+        self._write_junit()
+
+    def _write_junit(self) -> None:
         from ..run.tree import JUNIT, JUNIT_PROPERTY
         from .junit import write_junit
 
-        write_junit(self.session.config, tree.root / JUNIT, prop=(JUNIT_PROPERTY, self.session.run_id))
+        path = self.workspace.tree.root / JUNIT
+        write_junit(self.session.config, path, prop=(JUNIT_PROPERTY, self.session.run_id))
 
     def _stamp(self) -> Stamp:
         from ..run.gate_files import new_stamp
@@ -174,21 +195,41 @@ class Ending:
             origin="run",
         )
 
+    def _part(self, markers: MarkerTally, cases: Cases, failed: Sequence[str]) -> tuple[GateResult, ...]:
+        """Leave what a merge needs; there is nothing to judge before all parts are there."""
+        if self.scope is None:
+            raise AssertionError("a part of a run knows its scope")
+        publish_shard(
+            self.session,
+            self.workspace.tree,
+            self._stamp(),
+            cases,
+            inputs=self.inputs,
+            scope=self.scope,
+            markers=markers,
+            source=self.binding.end() if self.binding is not None else None,
+            failed=failed,
+        )
+        return ()
+
     def _conclude(self, markers: MarkerTally, cases: Cases) -> tuple[GateResult, ...]:
         from ..run.conclusion import Conclusion, Measured
         from ..run.page import write_page
 
         activity = self.session.activity
-        required: tuple[str, ...] = ()
-        if activity.decides:
-            required = (*(f"integration_{name}" for name in self.session.plan.services), "integration_matrix")
-            required += ("integration_live",) if "vendor" in activity.suites else ()
+        if self.binding is None:
+            raise AssertionError("only a run that judges itself has gates")
         measured = Measured(
             tallies=cases.tallies,
-            markers=markers.facts(activity.profile, required=required),
+            markers=markers.facts(activity.profile, required=required_markers(self.session)),
             rows=activity.options.rows,
             green=cases.decision.passed,
             report=self.certification.publication.report_path,
+            source=self.binding.end(),
+            scope=self.scope.facts(activity.profile, records=cases.records, tests=markers.tests)
+            if self.scope
+            else None,
+            told=frozenset(cases.decision.blockers),
         )
         stamp = self._stamp()
 
@@ -217,24 +258,11 @@ class Ending:
         self.told += [f"  {line}" for line in changes(inputs.baseline, rows, metrics)]
 
     def _tell_github(self, outcome: Outcome) -> None:
-        """Append the summary of the step, as far as it fits."""
-        path = os.environ.get(GITHUB_SUMMARY)
-        if not path or self.session.activity.options.plan:
-            return
-        from ..report.github import LIMIT, step_summary
+        from ..run.step_summary import GITHUB_SUMMARY, tell_github
 
-        try:
-            with Path(path).open("ab") as file:
-                text = step_summary(
-                    outcome.decision.headline,
-                    records=outcome.records,
-                    blockers=outcome.decision.blockers,
-                    gates=outcome.gates,
-                    limit=LIMIT - file.tell(),
-                )
-                file.write(text.encode("utf-8", "backslashreplace"))
-        except OSError as error:
-            self.told.append(f"{GITHUB_SUMMARY}: {path} can't be written: {error.strerror}")
+        path = os.environ.get(GITHUB_SUMMARY)
+        if path and not self.session.activity.options.plan:
+            self.told += tell_github(outcome, Path(path))
 
 
 def read_gate_inputs(session: DponeSession) -> GateInputs:
@@ -280,14 +308,26 @@ def plan_of(session: DponeSession, last: LastRun) -> PlanFacts:
         profile=session.activity.profile,
         row_count=session.activity.options.rows,
         include_vendor_live=session.activity.profile == "vendor_live",
-        scope=plan.scope,
+        scope=plan.asked,
         **last,
     )
 
 
-def _certain(inputs: GateInputs) -> list[str]:
+def read_scope(session: DponeSession) -> Scope:
+    """What a release of this project must pass. Raises `pytest.UsageError` for a lock that can't be read."""
+    from ..evidence.scope import read_lock
+    from ..run.scope import scope_of
+
+    with usage_errors():
+        lock, digest = read_lock(session.config.rootpath) or (None, None)
+    return scope_of(session.plan, lock=lock, digest=digest)
+
+
+def _certain(inputs: GateInputs, scope: Scope, profile: str) -> list[str]:
     """What makes a release profile end NO-GO whatever the run finds; better told before it than after."""
     missing = []
+    if lost := scope.unplanned(profile):
+        missing.append(f"the scope lock names {len(lost)} cases that are not planned any more, such as {lost[0]}")
     if inputs.release is None:
         missing.append("no release is named (dpone_release)")
     if not inputs.baseline:

@@ -107,6 +107,7 @@ def dpone_certify(request: pytest.FixtureRequest) -> CertifyCase:
             engine = request.getfixturevalue("dpone_engine")
         if isinstance(request.node.parent, SuiteModule):
             session.suite_engine = engine
+        session.saw(engine)
         record = session.over_budget(case, engine=str(getattr(engine, "name", ""))) or attempt(
             case,
             engine=engine,

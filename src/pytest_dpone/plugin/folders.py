@@ -51,6 +51,9 @@ def open_workspace(session: DponeSession) -> Workspace:
     activity = session.activity
     root, matrix = artifact_folders(session.config, activity)
     _check_inside(activity, root, matrix)
+    if activity.options.shard is not None and activity.certifies:
+        index, count = activity.options.shard
+        return _held(_apart(activity, root, matrix, "shards", f"{index}-of-{count}"), activity)
     if session.plan.narrowed or not activity.certifies:
         # Never over the artifacts of a full run.
         tree = _apart(activity, root, matrix, "cases", session.run_id)
@@ -70,11 +73,11 @@ def _check_inside(activity: Activity, root: Path, matrix: Path) -> None:
         )
 
 
-def _apart(activity: Activity, root: Path, matrix: Path, kind: str, run_id: str) -> Tree:
+def _apart(activity: Activity, root: Path, matrix: Path, kind: str, name: str) -> Tree:
     from ..run.tree import Tree
 
     inside = matrix if activity.options.matrix_dir else root
-    folder = inside / kind / run_id
+    folder = inside / kind / name
     return Tree(folder, folder / "matrix")
 
 

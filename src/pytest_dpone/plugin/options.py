@@ -308,6 +308,13 @@ TABLE: tuple[Row, ...] = (
         kind="flag",
     ),
     Row(
+        "lock",
+        "DPONE_LOCK",
+        values.one_of("write", "check"),
+        "Write the scope lock of the project, or check it, and run nothing: `pytest-dpone lock` does it.",
+        metavar="WAY",
+    ),
+    Row(
         "include-vendor-live",
         "DPONE_INCLUDE_VENDOR_LIVE",
         values.flag,
@@ -327,6 +334,20 @@ TABLE: tuple[Row, ...] = (
         values.count_or_none(1, _MOST_ROWS),
         "Seconds after the start of the run in which a case may begin; later ones are not run.",
         metavar="N",
+    ),
+    Row(
+        "shard",
+        "DPONE_SHARD",
+        values.part,
+        "Play one of N parts of the cases; `pytest-dpone merge` makes one run of all parts, and judges it.",
+        metavar="I/N",
+    ),
+    Row(
+        "durations",
+        "DPONE_DURATIONS",
+        values.plain,
+        "A certification report, or a JSON object of seconds by case, to balance shards by; all shards need the same.",
+        metavar="FILE",
     ),
     Row(
         "keep",

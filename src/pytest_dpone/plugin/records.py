@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 ATTRIBUTE = "dpone_records"
 MUTANTS = "dpone_mutants"
+ENGINES = "dpone_engines"
 
 _SERVICES = tuple(f"dpone_{marker.removeprefix('integration_')}" for marker in SERVICE_MARKERS)
 _kept: pytest.StashKey[list[CaseRecord]] = pytest.StashKey()

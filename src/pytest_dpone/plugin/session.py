@@ -17,7 +17,7 @@ import pytest
 from ..errors import DponeError, described
 from . import markers, records
 from .active import SESSION, case_param, skip_locked
-from .collection import SuiteModule, keep_selected, suite_items
+from .collection import SuiteModule, keep_selected, keep_shard, suite_items
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -48,17 +48,21 @@ class DponeSession:
         run_id: str,
         address: str | None = None,
         started: float | None = None,
+        seconds: Mapping[str, float] | None = None,
     ) -> None:
         self.config = config
         self.activity = activity
         self.run_id = run_id
         self._address = address
+        self._seconds = seconds
         self.started = time.time() if started is None else started
         """When the run started, for its budget; the same moment in every process."""
         self.suite_engine: Engine | None = None
         """What the fixture `dpone_engine` gave to the packaged suite, once it has been asked."""
         self._stack: Stack | MemoryStack | None = None
         self._collected: dict[str, int] = {}
+        self._seen: dict[type, bool] = {}
+        """Classes of engines that have certified in this process, and if the controller knows."""
         config.stash[SESSION] = self
 
     @cached_property
@@ -72,7 +76,7 @@ class DponeSession:
         with usage_errors(), hook_errors("pytest_dpone_register"):
             self.config.hook.pytest_dpone_register(registry=registry)
         with usage_errors():
-            return make_plan(
+            plan = make_plan(
                 registry,
                 cases=options.case,
                 sources=options.source,
@@ -80,6 +84,21 @@ class DponeSession:
                 strategies=options.strategy,
                 declared={_PLURAL[name]: globs for name, globs in options.declared.items()},
             )
+            if options.shard is None or not self.activity.certifies:
+                return plan
+            return plan.shard(*options.shard, seconds=self.durations[0])
+
+    @cached_property
+    def durations(self) -> tuple[dict[str, float], str | None]:
+        """Seconds by case that shards are balanced by, and the digest of their file; workers get the controller's."""
+        from ..run.durations import read_durations
+        from .folders import base_of
+
+        if self._seconds is not None:
+            return dict(self._seconds), None
+        name = self.activity.options.durations
+        with usage_errors():
+            return read_durations(base_of(self.config, self.activity, "durations") / name) if name else ({}, None)
 
     @cached_property
     def settings(self) -> RunSettings:
@@ -148,6 +167,10 @@ class DponeSession:
                 planned=tuple(self.plan.services),
             )
 
+    def saw(self, engine: Engine) -> None:
+        """Note who certifies, for the binding of the source: a test may bring an engine of its own."""
+        self._seen.setdefault(type(engine), False)
+
     def over_budget(self, case: Case, *, engine: str) -> CaseRecord | None:
         """The record of a case that may not begin any more, or None."""
         from ..core.model import NotRun
@@ -181,9 +204,13 @@ class DponeSession:
     def invitation(self) -> str:
         """What a worker needs to take part, as JSON."""
         address = self.services().address
-        return json.dumps(
-            {"activity": self.activity.to_json(), "run_id": self.run_id, "address": address, "started": self.started}
-        )
+        facts = {
+            "activity": self.activity.to_json(),
+            "run_id": self.run_id,
+            "address": address,
+            "started": self.started,
+        }
+        return json.dumps({**facts, "seconds": self.durations[0] if self.plan.shards else None})
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(
@@ -191,8 +218,11 @@ class DponeSession:
     ) -> None:
         """Add the packaged suite before -k, -m and --deselect choose."""
         items.extend(suite_items(session, self._suites()))
+        markers.keep_ids(items)
         if self.activity.only_selected:
             keep_selected(config, items)
+        if self.plan.shards and self.activity.options.shard is not None:
+            keep_shard(config, items, self.plan, self.activity.options.shard[0])
         self._collected = markers.count_marked(items, self.activity.unlocked)
         skip_locked(items, unlocked=self.activity.unlocked, simulated=self.activity.options.simulated)
 
@@ -226,6 +256,11 @@ class DponeSession:
         if self._collected:
             setattr(report, markers.COLLECTED, self._collected)
             self._collected = {}
+        if not all(self._seen.values()):
+            from ..evidence.code import place_of
+
+            setattr(report, records.ENGINES, [list(place_of(kind)) for kind, known in self._seen.items() if not known])
+            self._seen = dict.fromkeys(self._seen, True)
         if self._stack is not None:
             records.conceal(report, self._stack.scrub)
             records.tell_deaths(item, report, self._stack.died)
@@ -258,7 +293,14 @@ def join(config: pytest.Config, invitation: str) -> None:
 
     facts = json.loads(invitation)
     activity = Activity.from_json(facts["activity"])
-    session = DponeSession(config, activity, run_id=facts["run_id"], address=facts["address"], started=facts["started"])
+    session = DponeSession(
+        config,
+        activity,
+        run_id=facts["run_id"],
+        address=facts["address"],
+        started=facts["started"],
+        seconds=facts["seconds"],
+    )
     config.pluginmanager.register(session, "dpone-session")
 
 

@@ -55,6 +55,16 @@ def count_or_none(minimum: int, maximum: int) -> Callable[[str], int | None]:
     return lambda text: parse_count(text) if text else None
 
 
+def part(text: str) -> tuple[int, int] | None:
+    """`I/N`: one of N parts, the first of which is 1; or nothing."""
+    if not text:
+        return None
+    found = re.fullmatch(r"([1-9][0-9]{0,3})/([1-9][0-9]{0,3})", text)
+    if found is None or int(found[1]) > int(found[2]):
+        raise BadValueError(f"{text!r} is no part I/N", hint="give such as 1/3, 2/3 and 3/3")
+    return int(found[1]), int(found[2])
+
+
 def ratio(text: str) -> float:
     """A part of the rows."""
     try:

@@ -16,6 +16,8 @@ from ..core.gates.matrix import judge_matrix
 from ..core.gates.metrics import BaselineFacts, BenchmarkSloFacts, PerformanceFacts
 from ..core.gates.policy import VerificationPolicy
 from ..core.gates.ruling import RELEASE_PROFILES, Ruling, Value, red
+from ..core.gates.scope import MISSING, ScopeFacts
+from ..core.gates.source import SourceFacts
 from ..core.gates.tallies import runtime_of
 from ..core.model import CaseRecord
 from ..evidence.chain import verify as verify_chain
@@ -32,12 +34,14 @@ ALWAYS = (
     documents.MARKERS,
     documents.RUNTIME,
     documents.BENCHMARK_SLO,
+    documents.SOURCE,
     documents.CERTIFICATION_PACK,
     documents.INDEX,
     documents.CHAIN,
 )
 """What every run writes, also a red one; the chain last."""
 FOR_RELEASE = (
+    documents.SCOPE,
     documents.PERFORMANCE,
     documents.STATE,
     documents.RECONCILIATION,
@@ -82,7 +86,7 @@ def _written(evidence: Evidence, *, whole: bool) -> tuple[Kind, ...]:
     """What must be there; a red run of a release may lack the checklist and the pack, which `whole` asks for too."""
     if evidence.report.profile not in RELEASE_PROFILES:
         return ALWAYS
-    return (*ALWAYS, *(FOR_RELEASE if whole else FOR_RELEASE[:4]))
+    return (*ALWAYS, *(FOR_RELEASE if whole else FOR_RELEASE[:5]))
 
 
 def _matrix(evidence: Evidence, _policy: VerificationPolicy) -> Iterator[Ruling]:
@@ -198,6 +202,11 @@ def _facts(evidence: Evidence, found: Found) -> Value | None:
             for item in facts.items
         )
         return facts.model_copy(update={"items": items})
+    if isinstance(facts, ScopeFacts):
+        became = {record.case_id: str(record.reason or record.verdict) for record in evidence.records}
+        beside = set(became).difference(facts.cases) if facts.basis == "lock" else ()
+        cases = {name: became.get(name, MISSING) for name in facts.cases}
+        return facts.model_copy(update={"cases": cases, "beside": tuple(sorted(beside))})
     return _pack(evidence, found, facts) if isinstance(facts, BundleFacts) else None
 
 
@@ -256,6 +265,18 @@ def _source(evidence: Evidence, _policy: VerificationPolicy) -> Iterator[Ruling]
         yield red(path, "dirty", f"{path}: the source tree was not that of its commit: it had changes of its own")
 
 
+def _bound(evidence: Evidence, _policy: VerificationPolicy) -> Iterator[Ruling]:
+    """The source that the report names is the one that was bound."""
+    found = evidence.documents.get(documents.SOURCE.name)
+    facts = found.judged.facts if found is not None else None
+    if found is None or not isinstance(facts, SourceFacts):
+        return
+    bound = (facts.start.tree.commit, facts.start.tree.tracked.digest)
+    if bound != (evidence.source.commit, evidence.source.tree):
+        path = found.kind.path
+        yield red(path, "binds_another", f"{path} binds another source than the certification report names")
+
+
 Check = Callable[[Evidence, VerificationPolicy], Iterator[Ruling]]
 CHECKS: tuple[Check, ...] = (
     _matrix,
@@ -267,6 +288,7 @@ CHECKS: tuple[Check, ...] = (
     _linked,
     twins,
     _source,
+    _bound,
     asked,
 )
 """Every rule that a tree is judged by again, in the order in which they are told."""

@@ -32,7 +32,7 @@ from .conclusion import UNRELEASED
 from .evidence import Evidence
 
 VERIFIER = "tag:pytest-dpone,2026:verifier/v1"
-BOUND = ("source_binding.json", "dpone-scope.lock.json")
+BOUND = ("source_binding.json", "scope_lock.json", "shards.json")
 """Names of files that bind a run to its source and its scope; where they lie in the tree, the predicate names them."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ..core.gates.documents import RELEASE_PACK
@@ -15,7 +15,7 @@ from ..errors import DponeError
 from .ledger import Ledger
 from .plan import Plan
 from .publication import Publication
-from .verdict import Decision, decide
+from .verdict import Decision, decide, decide_shard
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,8 @@ class Certification:
     publication: Publication
     scope: Literal["planned", "asked"] = "planned"
     accepted_fidelity: tuple[str, ...] = ()
+    shard: tuple[int, int] | None = None
+    """Which part of a run this is: its place from 1, and how many there are."""
     _ledger: Ledger = field(init=False)
     _tallies: dict[str, Tally] = field(init=False, default_factory=dict)
     _services: dict[ServiceRecord, ServiceRecord] = field(init=False, default_factory=dict)
@@ -100,13 +102,16 @@ class Certification:
             records = self._ledger.close(missing=missing, detail=detail)
         tallies = [self._tallies.get(record.case_id) or tally(record) for record in records]
         report = self._decide(records)
+        if self.shard is not None:  # nobody may take it for a run
+            report = replace(report, passed=False, blockers=(*report.blockers, "scope.shard"))
         self._written(lambda: self._report(records, tallies, report))
         gates: list[GateResult] = []
         if conclude is not None:
             cases = Cases(records, tallies, report, dict(self._blockers))
             self._written(lambda: gates.extend(conclude(cases)))
-        codes = _codes(gates, pack=conclude is not None and self._is_release)
-        decision = self._decide(records, blockers=codes, pack=conclude is not None)
+        pack = conclude is not None and self.shard is None
+        codes = _codes(gates, pack=pack and self._is_release)
+        decision = self._decide(records, blockers=codes, pack=pack)
         kills = summed(each.kills for each in tallies)
         return Outcome(records, decision, tuple(self._blockers.values()), tuple(gates), kills)
 
@@ -125,6 +130,16 @@ class Certification:
     def _decide(self, records: tuple[CaseRecord, ...], *, blockers: Sequence[str] = (), pack: bool = False) -> Decision:
         identity = self.publication.identity
         profile = identity.profile
+        known = list(dict.fromkeys((*self._blockers, *blockers)))
+        if self.shard is not None:
+            return decide_shard(
+                records,
+                shard=self.shard,
+                profile=profile,
+                run_mode=identity.run_mode,
+                blockers=known,
+                accepted_fidelity=self.accepted_fidelity,
+            )
         release = self._is_release
         note = self.plan.note if pack or not release else "; ".join(filter(None, (self.plan.note, _ALONE)))
         return decide(
@@ -132,7 +147,7 @@ class Certification:
             profile=profile,
             matrix_size=self.plan.size,
             run_mode=identity.run_mode,
-            blockers=list(dict.fromkeys((*self._blockers, *blockers))),
+            blockers=known,
             accepted_fidelity=self.accepted_fidelity,
             pack=pack and release,
             note=note,

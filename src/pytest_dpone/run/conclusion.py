@@ -5,7 +5,7 @@ Each gate reads what is on disk as the commands do, so that a run and `pytest-dp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from ..core.gates.checklist import ChecklistFacts, ChecklistItem
 from ..core.gates.documents import Kind, Stamp, compose
 from ..core.gates.metrics import NO_BOUNDS, BaselineFacts, BenchmarkSloFacts, PerformanceFacts
 from ..core.gates.ruling import RELEASE_PROFILES, GateResult, Value
+from ..core.gates.scope import ScopeFacts
+from ..core.gates.source import SourceFacts, told
 from ..core.gates.tallies import CheckedFacts, CheckedRow, MarkerFacts, Tally, runtime_of
 from ..evidence import chain
 from ..evidence.artifacts import write_text
@@ -55,6 +57,9 @@ PACK_FILES = {
     "pre_release_checklist": documents.CHECKLIST,
     "state": documents.STATE,
     "reconciliation": documents.RECONCILIATION,
+    "scope_lock": documents.SCOPE,
+    "source_binding": documents.SOURCE,
+    "shards": documents.SHARDS,
 }
 """Name in a pack → the document that a run puts there."""
 
@@ -69,6 +74,13 @@ class Measured:
     green: bool
     report: Path
     """The certification report, which is on disk by then."""
+    source: SourceFacts
+    scope: ScopeFacts | None = None
+    """Of a release profile: what became of all that the lock, or the ini file, requires."""
+    merged: bool = False
+    """If the run was cut into shards, and `shards.json` is on disk."""
+    told: frozenset[str] = frozenset()
+    """Blockers that the cases have told already."""
 
 
 @dataclass(slots=True)
@@ -96,6 +108,9 @@ class Conclusion:
 
     def _conclude(self, measured: Measured) -> None:
         self._judge(documents.MARKERS, measured.markers)
+        self._judge(documents.SOURCE, measured.source, note=told(measured.source))
+        if measured.scope is not None:
+            self._judge(documents.SCOPE, measured.scope, known=measured.told)
         self._metrics(measured)
         self._state(measured)
         self._certification_pack(measured)
@@ -106,12 +121,12 @@ class Conclusion:
         if self._index() and self._chain() and self._release_profile:
             self._pack("release_evidence_pack", documents.RELEASE_PACK, REQUIRED_FOR_RELEASE)
 
-    def _judge(self, kind: Kind, facts: Value) -> bool:
+    def _judge(self, kind: Kind, facts: Value, *, note: str = "", known: Collection[str] = ()) -> bool:
         document = compose(kind, facts, self.stamp)
         publish(self.tree.file(kind).parent, kind, document)
-        return self._keep(kind.name, document)
+        return self._keep(kind.name, document, note=note, known=known)
 
-    def _keep(self, name: str, document: Mapping[str, object]) -> bool:
+    def _keep(self, name: str, document: Mapping[str, object], *, note: str = "", known: Collection[str] = ()) -> bool:
         passed = document["passed"] is True
         rows = document["results"]
         red = [row for row in rows if not row["passed"]] if isinstance(rows, list) else []
@@ -120,7 +135,8 @@ class Conclusion:
         blockers = tuple(
             (f"{row['subject']}.{row['code']}", str(row["text"])) for row in red if row["subject"] not in told
         )
-        self.results.append(GateResult(name, "passed" if passed else "failed", blockers))
+        blockers = tuple((code, text) for code, text in blockers if code not in known)
+        self.results.append(GateResult(name, "passed" if passed else "failed", blockers, note if passed else ""))
         return passed
 
     def _skip(self, kind: Kind, why: str) -> None:
@@ -177,7 +193,9 @@ class Conclusion:
         self._pack("live_state_reconciliation", documents.LIVE_STATE, ("state", "reconciliation"))
 
     def _certification_pack(self, measured: Measured) -> None:
-        names = ("service_markers", "runtime_metrics", "benchmark_slo_gate")
+        names = ["service_markers", "runtime_metrics", "benchmark_slo_gate", "source_binding"]
+        names += ["scope_lock"] if measured.scope is not None else []
+        names += ["shards"] if measured.merged else []
         self._pack(
             "certification_pack",
             documents.CERTIFICATION_PACK,

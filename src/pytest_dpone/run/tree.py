@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..core.gates.documents import CHAIN, KINDS, MATRIX, RUNTIME, Kind
+from ..core.gates.documents import CHAIN, KINDS, MATRIX, RUNTIME, SHARD, SHARDS, Kind
 from ..core.gates.matrix import SCHEMA_REPORT
 from ..core.model import SCHEMA_BEHAVIOR
 from ..errors import ArtifactError
@@ -56,6 +56,8 @@ class Tree:
         ours is where one of ours will be written.
         """
         remove_stale(self.matrix, schemas=_MATRIX_SCHEMAS)
+        for kind in (SHARD, SHARDS):
+            remove_stale_file(self.file(kind), schemas=(kind.schema,))
         if not whole:
             return
         for kind in KINDS:

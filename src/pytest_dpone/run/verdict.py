@@ -14,6 +14,10 @@ SIMULATED = "mock_local"
 """The run mode in which no row of a service is moved: it gives another word, and no artifact of it says `passed`."""
 
 
+SHARD = "SHARD"
+"""The word of a part of a run, which says nothing of the whole."""
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """`passed` sets the exit status; `headline` is the line for people; `blockers` are stable codes with subject."""
@@ -69,6 +73,26 @@ def blockers_of(record: CaseRecord) -> tuple[str, ...]:
     if record.verdict is Verdict.PASSED:
         return ()
     return (f"{record.case_id}.{record.verdict}",)
+
+
+def decide_shard(
+    records: Sequence[CaseRecord],
+    *,
+    shard: tuple[int, int],
+    profile: str,
+    run_mode: str,
+    blockers: Sequence[str] = (),
+    accepted_fidelity: Sequence[str] = (),
+) -> Decision:
+    """Judge the records of a part of the scope: green means that nothing speaks against it yet, never more."""
+    release = profile in RELEASE_PROFILES and run_mode != SIMULATED
+    red = _real(records, len(records), accepted_fidelity) if release else _local(records)
+    found = tuple(code for code in (*red, *blockers) if code != "scope.nothing_passed")
+    counts = _counts(records, len(records), passed="behaved" if run_mode == SIMULATED else "passed")
+    text = f"{shard[0]} of {shard[1]}: {counts.replace('planned cases', 'cases of this shard')}"
+    if found:
+        return Decision(False, "FAILED", f"FAILED: shard {text}{_beside(tuple(blockers))}", found)
+    return Decision(True, SHARD, f"{SHARD} {text}; `pytest-dpone merge` gives the verdict", ())
 
 
 def _simulated(records: Sequence[CaseRecord], matrix_size: int, extra: tuple[str, ...], note: str) -> Decision:

@@ -40,6 +40,10 @@ KIND_OF_NAME = {
     "pre_release_checklist": "pre_release_checklist",
     "release_evidence_pack": "release_evidence_pack",
     "live_certification_plan": "live_certification_plan",
+    "scope_lock": "scope_lock",
+    "source_binding": "source_binding",
+    "shard": "shard",
+    "shards": "shards",
 }
 """Name of an artifact → the kind that it must be of. Another name may be of any kind."""
 

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError
 
 from ..model import SCHEMA_BEHAVIOR
 from ..strict import is_as_written, kind_of
-from . import bundle, chain, checklist, matrix, metrics, plan, tallies
+from . import bundle, chain, checklist, matrix, metrics, plan, scope, shards, source, tallies
 from .external import Problem, judge_external
 from .ruling import Ruling, Value, blockers_of, passes
 
@@ -262,12 +262,16 @@ RECONCILIATION = _kind(
 )
 RUNTIME = _kind("runtime_metrics", "observability", tallies.RuntimeFacts, tallies.judge_runtime)
 MATRIX = _kind("integration_matrix_report", "matrix", matrix.MatrixFacts, matrix.judge_matrix)
+SCOPE = _kind("scope_lock", "", scope.ScopeFacts, scope.judge_scope)
+SOURCE = _kind("source_binding", "", source.SourceFacts, source.judge_source)
+SHARD = _kind("shard", "", shards.ShardFacts, shards.judge_shard)
+SHARDS = _kind("shards", "", shards.MergeFacts, shards.judge_merge)
 INDEX = _kind("artifact_index", "artifact-index", chain.IndexFacts, chain.judge_index)
 CHAIN = _kind("evidence_chain", "evidence-chain", chain.ChainFacts, chain.judge_chain, file="evidence_chain_index.json")
 
 KINDS = (
     *(PLAN, BASELINE, BENCHMARK_SLO, PERFORMANCE, LIVE_STATE, CERTIFICATION_PACK, RELEASE_PACK, CHECKLIST, MARKERS),
-    *(STATE, RECONCILIATION, RUNTIME, MATRIX, INDEX, CHAIN),
+    *(STATE, RECONCILIATION, RUNTIME, MATRIX, SCOPE, SOURCE, SHARD, SHARDS, INDEX, CHAIN),
 )
 """Every kind of document that the gates write."""
 BY_SCHEMA = MappingProxyType({kind.schema: kind for kind in KINDS})

@@ -25,6 +25,7 @@ _ALWAYS = (
     "plan/live_certification_plan.json",
     "matrix/certification_report.json",
     "service_markers.json",
+    "source_binding.json",
     "observability/runtime_metrics.json",
     "benchmark-slo/benchmark_slo_gate.json",
     "certification-pack/connector_certification_pack.json",
@@ -33,6 +34,7 @@ _ALWAYS = (
     "junit.xml",
 )
 _FOR_RELEASE = (
+    "scope_lock.json",
     "performance-certification/performance_certification.json",
     "state_evidence.json",
     "reconciliation_evidence.json",
