@@ -54,11 +54,13 @@ def test_a_flipped_byte_is_seen(tree: Broken, nightly: bool) -> None:
     assert tree.verify() == ()
 
 
-@pytest.mark.nightly("flips three bytes of each file of a seal, not all")
+@pytest.mark.nightly(
+    "flips three bytes of each file of a seal; the nightly run every byte of the small ones, every seventh of the others"
+)
 @pytest.mark.parametrize("name", OWN)
 def test_a_flipped_byte_of_the_seal_is_seen(name: str, tree: Broken, nightly: bool) -> None:
     size = tree.path(name).stat().st_size
-    places = range(size) if nightly else (0, size // 2, size - 1)
+    places = range(0, size, 1 if size < 1000 else 7) if nightly else (0, size // 2, size - 1)
     for place in places:
         flip(tree, name, place, 1)
     assert tree.verify() == ()

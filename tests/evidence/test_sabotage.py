@@ -109,3 +109,27 @@ def test_a_run_in_a_sealed_folder_breaks_the_seal(tmp_path: Path) -> None:
     seal_it(root)
     assert verify(root, OURS.verifier).rulings == ()
     assert verify(tmp_path / "kept", OURS.verifier).rulings == ()
+
+
+def test_a_verifier_holds_a_run_to_his_own_scope_lock(tmp_path: Path) -> None:
+    root = write_tree(tmp_path / "tree")
+    locked = Broken(root, root)
+
+    def lock(data: dict) -> None:  # type: ignore[type-arg]
+        facts = data["facts"]
+        facts |= {
+            "basis": "lock",
+            "lock": "a" * 64,
+            "locked_dataset": facts["dataset"],
+            "locked_contracts": facts["contracts"],
+        }
+
+    locked.edit("scope_lock.json", lock)
+    policies = {digit: VerificationPolicy(scope_lock=digit * 64) for digit in "ab"}
+    codes = {digit: {r.code for r in locked.again(policy)} for digit, policy in policies.items()}
+    assert "another_scope" not in codes["a"]
+    assert "another_scope" in codes["b"]
+    assert seal_it(root).judgement.evidence.lock == "a" * 64
+    found = verify(root, OURS.verifier, Wanted(policy=policies["b"]))
+    assert found.certification is not None
+    assert found.certification.scope.lock == "a" * 64

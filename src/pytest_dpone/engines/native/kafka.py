@@ -116,11 +116,15 @@ class Broker:
             try:
                 return {each.partition: future.result(TIMEOUT).offset for each, future in found.items()}
             except self.kafka.KafkaException as error:
-                # a topic that is new has no leader for a moment
-                leaderless = error.args[0].code() == self.kafka.KafkaError.NOT_LEADER_FOR_PARTITION
-                if not leaderless or time.monotonic() > deadline:
+                # a topic that is new has no leader for a moment, or the client knows one of a topic that is gone
+                if error.args[0].code() not in self._leaderless or time.monotonic() > deadline:
                     raise
                 time.sleep(0.05)
+
+    @property
+    def _leaderless(self) -> tuple[int, ...]:
+        codes = self.kafka.KafkaError
+        return codes.NOT_LEADER_FOR_PARTITION, codes.LEADER_NOT_AVAILABLE, codes.UNKNOWN_LEADER_EPOCH
 
     def events(self, topic: str, ends: Mapping[int, int], *, isolation: str = "read_committed") -> Iterator[Any]:
         """The messages of each partition up to its end, in order within each partition."""

@@ -170,11 +170,12 @@ class Topics:
     def _offsets(self, places: list[Any], level: Any) -> dict[int, int]:
         """The latest offsets. A topic that was just made may have no leader yet: then it is asked again."""
         client, latest = self.client, self.client.admin_api.OffsetSpec.latest()
-        retried = client.kafka.KafkaError.NOT_LEADER_FOR_PARTITION
+        codes = client.kafka.KafkaError
+        retried = {codes.NOT_LEADER_FOR_PARTITION, codes.LEADER_NOT_AVAILABLE, codes.UNKNOWN_LEADER_EPOCH}
         for _ in range(int(TIMEOUT / _GATHER)):
             asked = client.admin.list_offsets(dict.fromkeys(places, latest), isolation_level=level)
             failures = [future.exception(TIMEOUT) for future in asked.values()]
-            if not any(failure is not None and failure.args[0].code() == retried for failure in failures):
+            if not any(failure is not None and failure.args[0].code() in retried for failure in failures):
                 break
             time.sleep(_GATHER)
         return {place.partition: future.result(TIMEOUT).offset for place, future in asked.items()}
