@@ -215,6 +215,30 @@ def test_a_test_that_is_run_until_it_is_green_has_not_passed(locked: Project, wo
     assert counts["integration_postgres"]["rerun"] == 1
 
 
+SECRETLY = """
+
+def pytest_runtest_protocol(item, nextitem):
+    from _pytest.runner import runtestprotocol
+
+    if item.name == "test_postgres":
+        for report in runtestprotocol(item, nextitem=nextitem, log=False):
+            if report.failed:
+                break
+        item._initrequest()
+    return None
+"""
+
+
+def test_a_test_that_is_run_again_without_a_word_has_not_passed(locked: Project) -> None:
+    (locked.path / "test_services.py").write_text(FLAKY.format(act="assert 0"))
+    with (locked.path / "conftest.py").open("a") as file:
+        file.write(SECRETLY)
+    result = locked.run(RELEASE)
+    assert result.ret == 1
+    assert result.parseoutcomes()["passed"] == 4, "pytest knows of no failure"
+    assert became(locked) == {**GREEN, TEST: "rerun"}
+
+
 @pytest.mark.apart
 def test_a_case_that_is_run_until_it_is_green_has_not_passed(locked: Project) -> None:
     pytest.importorskip("pytest_rerunfailures")

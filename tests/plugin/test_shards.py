@@ -121,6 +121,15 @@ def test_three_shards_of_a_simulated_run_are_the_run(
         [told[-1]] == headline == ["SIMULATED (5 of 5 selected cases (of 216 planned) behaved; no real row was moved)"]
     )
     assert read(pytester.path / "out/matrix/certification_report.json")["passed"] is False, "it is simulated"
+    other = pytester.runpytest_inprocess(*run, "--dpone-shard=3/3", "--dpone-artifact-dir=parts", "--dpone-seed=2")
+    assert other.ret == 0
+    assert main(["merge", "parts", "--output-dir", "out"]) == 1
+    told = capsys.readouterr().out.splitlines()
+    assert "  shard_3.other_settings" in told
+    assert told[-1].startswith(
+        "FAILED: 5 of 5 selected cases (of 216 planned) behaved; no real row was moved; 1 blocker"
+    )
+    assert "shard_3.other_settings" in read(pytester.path / "out/matrix/certification_report.json")["blockers"]
 
 
 def test_shards_with_red_and_unplayed_cases_are_the_run(project: Project, merge: Callable[..., Any]) -> None:
