@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from .baselines import patient
+
 pytestmark = pytest.mark.real
 
 
@@ -64,6 +66,7 @@ def test_a_page_is_true_from_top_to_bottom(page: str, tmp_path: Path) -> None:
                 (tmp_path / block.title).write_text(block.text)
             elif block.language == "console":
                 _play([c for c in pages.commands(block) if _is_run(c.text)], tmp_path, environ)
+                patient(tmp_path / "baseline.json")
 
 
 def _is_run(text: str) -> bool:
