@@ -15,7 +15,7 @@ import pytest
 
 from pytest_dpone.core.secrets import Scrubber
 from pytest_dpone.errors import ServiceFailed
-from pytest_dpone.services.keeper import Ready, Spec, Wire, exit_text, last_lines, wait_until
+from pytest_dpone.services.keeper import Ready, Spec, Wire, exit_text, last_lines, undisturbed, wait_until
 from pytest_dpone.services.kept import Kept
 from pytest_dpone.services.lease import OwnedProcess
 from pytest_dpone.services.life import boot_id, reachable_by_all, service_owner, start_ticks
@@ -230,3 +230,20 @@ def test_reachable_by_all(tmp_path: Path) -> None:
     assert not reachable_by_all(inner)
     assert reachable_by_all(Path("/usr"))
     assert not reachable_by_all(tmp_path / "none")
+
+
+def test_an_end_waits_for_what_is_being_made() -> None:
+    happened: list[str] = []
+    before = signal.signal(signal.SIGTERM, lambda *_: happened.append("told"))
+    try:
+        with undisturbed():
+            os.kill(os.getpid(), signal.SIGTERM)
+            happened.append("made")
+        assert happened == ["made", "told"]
+        with undisturbed():
+            happened.append("made again")
+        assert happened == ["made", "told", "made again"]
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert happened[-1] == "told"
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from ..errors import ServiceFailed, require
 from .ask import prove
 from .docker_engine import RUN_LABEL, SERVICE_LABEL, client_of, digest_of, fidelity_of, remove_containers, short
-from .keeper import Ready, Spec, Wire, exit_text, run, shield, stay, wait_until
+from .keeper import Ready, Spec, Wire, exit_text, run, shield, stay, undisturbed, wait_until
 from .table import SERVICES, Image, Service, fill
 
 _ALIVE_EVERY = 1.0
@@ -30,8 +30,9 @@ def keep(spec: Spec, wire: Wire) -> None:
     name = f"dpone-{spec.run_id}-{spec.service}-{os.urandom(4).hex()}".lower()
     wire.owns_container(name)
     try:
-        _make_network(client, name, spec)
-        container = _started(service, spec, name)
+        with undisturbed():  # a container that the engine is still making can't be removed
+            _make_network(client, name, spec)
+            container = _started(service, spec, name)
         ready = _await(container, service, spec)
         wire.ready(replace(ready, image=spec.image, digest=digest_of(image), **fidelity_of(image)))
         end = stay(ended=watch(container.get_wrapped_container()))

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
@@ -187,6 +187,19 @@ def wait_until(ask: Callable[[], T], *, timeout: float, what: str, ended: Callab
 def shield() -> None:
     """From now on SIGTERM interrupts nothing: call it first in a `finally` that cleans up."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """SIGTERM waits for the end of the block, in which something is made that others than we would have to find."""
+    told: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    for number in told[:1]:
+        signal.raise_signal(number)
 
 
 def exit_text(status: int) -> str:
