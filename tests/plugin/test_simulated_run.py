@@ -85,6 +85,7 @@ def test_the_documentations_variables_run_the_whole_matrix(
     monkeypatch.setenv("DPONE_RUN_INTEGRATION_MATRIX", "1")
     monkeypatch.setenv("DPONE_MATRIX_RUN_MODE", "mock_local")
     monkeypatch.setenv("DPONE_MATRIX_ROW_COUNT", "40")
+    monkeypatch.setenv("DPONE_DATASET", "narrow")
     monkeypatch.setenv("DPONE_MATRIX_ARTIFACT_DIR", "test_artifacts/matrix")
     monkeypatch.setenv("DPONE_POSTGRES_URL", "not an address")
     result = run_apart(pytester, "-m", "integration_matrix")

@@ -68,6 +68,7 @@ def own_base(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     Every process of such a run has it in its environment.
     """
     with passable() as folder:
+        folder.chmod(0o755)  # a base that not everybody can read is left for another one
         monkeypatch.setenv("TMPDIR", str(folder))
         monkeypatch.setattr(tempfile, "tempdir", None)
         yield folder

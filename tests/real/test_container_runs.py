@@ -118,6 +118,7 @@ def command(provider: str, *arguments: str, images: Mapping[str, str] = IMAGES, 
         f"--dpone-services={services}",
         f"--dpone-image={references}",
         f"--dpone-sink={sinks}",
+        "--dpone-crash=off",
         *CASES,
         *arguments,
     )

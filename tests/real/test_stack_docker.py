@@ -58,7 +58,8 @@ def settings(image: str = IMAGE, *, run_id: str = "") -> StackSettings:
 
 
 def containers(engine: Any, run_id: str) -> list[Any]:
-    return list(engine.containers.list(all=True, filters={"label": f"{RUN_LABEL}={run_id}"}))
+    # `ignore_removed`: one may go between the list and the look at each
+    return list(engine.containers.list(all=True, filters={"label": f"{RUN_LABEL}={run_id}"}, ignore_removed=True))
 
 
 def gone(engine: Any, run_id: str) -> bool:
