@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_dpone.core.wire import ServiceInfo
-from pytest_dpone.services.docker import RUN_LABEL, look
+from pytest_dpone.services.docker_engine import RUN_LABEL, look
 from pytest_dpone.services.handle import ServiceHandle
 from pytest_dpone.services.life import NOBODY
 from pytest_dpone.services.stack import Stack, StackSettings
