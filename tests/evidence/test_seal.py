@@ -217,14 +217,14 @@ def test_a_seal_that_stops_after_any_file_does_not_verify(
     assert verifies()
 
 
-def test_further_checks_are_asked(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_ask_every_check(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from pytest_dpone.core.gates.ruling import green, red
 
-    def check(folder: Path):  # type: ignore[no-untyped-def]
-        assert folder == root
+    def check(evidence, policy):  # type: ignore[no-untyped-def]
+        assert evidence.root == root
         return [green("a.json", "fits"), red("a.json", "unfit", "a.json does not fit")]
 
-    monkeypatch.setattr(again, "FURTHER", (check,))
+    monkeypatch.setattr(again, "CHECKS", (*again.CHECKS, check))
     assert [r.code for r in seal_it(root).judgement.rulings] == ["unfit"]
     assert [r.code for r in verify(root, OURS.verifier).rulings] == ["unfit"]
 

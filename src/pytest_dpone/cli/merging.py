@@ -15,10 +15,15 @@ from ..report.terminal import summary_lines
 from ..run.merge import Merged, merge
 from ..run.step_summary import GITHUB_SUMMARY, tell_github
 from .ops_values import path_of
+from .told import GREEN, RED, told
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Merge; status 1 if the whole run is red, or a test of the project failed in a shard."""
+    return told(_merge, arguments, folder="--output-dir")
+
+
+def _merge(arguments: argparse.Namespace) -> int:
     folders = [path_of(text, "DIR") for text in arguments.folders]
     merged = merge(folders, path_of(arguments.output_dir, "--output-dir").absolute())
     for line in _lines(merged):
@@ -27,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
         for problem in tell_github(merged.outcome, Path(path)):
             print(visible(problem))
     print(merged.outcome.decision.headline)
-    return 0 if merged.outcome.decision.passed and not merged.failed else 1
+    return GREEN if merged.outcome.decision.passed and not merged.failed else RED
 
 
 def _lines(merged: Merged) -> Iterator[str]:

@@ -25,11 +25,10 @@ from ..core.gates.metrics import (
 from ..core.gates.plan import plan_facts
 from ..core.gates.ruling import PROFILES, RELEASE_PROFILES, Value, known_profile, row_count, valid_name, valid_release
 from ..core.gates.tallies import RuntimeFacts, runtime_of, tally
-from ..errors import ArtifactError, DponeError, UsageError
+from ..errors import ArtifactError, UsageError
 from ..evidence import chain
 from ..evidence.artifacts import write_text
 from ..evidence.index import index_tree
-from ..report.escape import visible
 from ..report.exports import otlp_lines, prometheus_text
 from ..report.gates import NOT_SIGNED, document_markdown, document_text
 from ..report.plan import plan_lines
@@ -38,25 +37,12 @@ from ..run.matrix_files import LastRun, last_run, read_matrix
 from ..run.origin import find_origin
 from ..run.packs import pack_facts
 from .ops_values import artifacts_of, checks_of, is_same, json_of, names_of, path_of, text_of
-
-GREEN, RED, UNVERIFIABLE, WRONG_USE = 0, 1, 3, 4
+from .told import GREEN, RED, told
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the gate that was asked for; returns the exit status. What goes wrong is one line and a hint on stderr."""
-    try:
-        return _GATES[arguments.gate](arguments)
-    except UsageError as error:
-        return _told(error, WRONG_USE)
-    except chain.Unverifiable as error:
-        return _told(error, UNVERIFIABLE)
-    except DponeError as error:
-        return _told(error, RED)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        fact = f"{error.filename or 'a file'}: {error.strerror or type(error).__name__}"
-        return _told(ArtifactError(fact, hint="look at the file and its folder"), RED)
+    return told(_GATES[arguments.gate], arguments, folder="--output-dir")
 
 
 def _plan(arguments: argparse.Namespace) -> int:
@@ -309,9 +295,3 @@ def _spoken(text: str) -> str:
 
 def _speaks_utf8() -> bool:
     return (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "") == "utf8"
-
-
-def _told(error: DponeError, status: int) -> int:
-    hint = error.hint.replace("--dpone-artifact-dir", "--output-dir")
-    print(f"{visible(error.fact)}\nhint: {visible(hint)}", file=sys.stderr)
-    return status

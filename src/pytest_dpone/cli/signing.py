@@ -12,8 +12,7 @@ from importlib.metadata import version
 
 from ..core.gates.policy import PACKAGED, VerificationPolicy, read_policy
 from ..core.gates.ruling import Ruling, known_profile, valid_release
-from ..errors import ArtifactError, DponeError, MissingExtra, UsageError
-from ..evidence.chain import Unverifiable
+from ..errors import UsageError
 from ..evidence.files import Unreadable, read_bytes
 from ..evidence.keys import generate, public_path, read_signer, read_verifier
 from ..evidence.leaks import needles
@@ -22,25 +21,12 @@ from ..evidence.sums import CHECKPOINT, SEAL
 from ..evidence.tlog import read_pin
 from ..report.escape import visible
 from .ops_values import path_of
-
-GREEN, RED, UNVERIFIABLE, WRONG_USE = 0, 1, 3, 4
+from .told import GREEN, RED, told
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run one of the commands; returns the exit status. What goes wrong is one line and a hint on stderr."""
-    try:
-        return _COMMANDS[arguments.command](arguments)
-    except UsageError as error:
-        return _told(error, WRONG_USE)
-    except (Unverifiable, MissingExtra) as error:
-        return _told(error, UNVERIFIABLE)
-    except DponeError as error:
-        return _told(error, RED)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        fact = f"{error.filename or 'a file'}: {error.strerror or type(error).__name__}"
-        return _told(ArtifactError(fact, hint="look at the file and its folder"), RED)
+    return told(_COMMANDS[arguments.command], arguments, folder="another folder")
 
 
 def _keygen(arguments: argparse.Namespace) -> int:
@@ -153,12 +139,6 @@ def _print(lines: Iterable[str]) -> None:
     encoding = getattr(sys.stdout, "encoding", None) or "ascii"
     for line in lines:
         print(line.encode(encoding, "backslashreplace").decode(encoding))
-
-
-def _told(error: DponeError, status: int) -> int:
-    hint = error.hint.replace("--dpone-artifact-dir", "another folder")
-    print(f"{visible(error.fact)}\nhint: {visible(hint)}", file=sys.stderr)
-    return status
 
 
 _COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {"keygen": _keygen, "seal": _seal, "verify": _verify}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -53,15 +53,10 @@ FOR_RELEASE = (
 
 _HEAD = ("run_id", "profile", "run_mode", "release", "source")
 
-TreeCheck = Callable[[Path], Iterable[Ruling]]
-FURTHER: tuple[TreeCheck, ...] = ()
-"""Checks of other files of a tree: each takes its folder, and tells what is wrong; a ruling's subject is a file."""
-
 
 def judge_again(evidence: Evidence, policy: VerificationPolicy) -> tuple[Ruling, ...]:
     """What stands against the tree: red rulings only, the subject of each is a file. None: the verdict is green."""
     found = [ruling for check in CHECKS for ruling in check(evidence, policy)]
-    found += [ruling for check in FURTHER for ruling in check(evidence.root)]
     return tuple(dict.fromkeys(ruling for ruling in found if not ruling.passed))
 
 
