@@ -23,9 +23,13 @@ pytestmark = pytest.mark.apart
 
 MANY, FEW = (8, 10), (4, 3)
 """Processes, and seals of each."""
-KILLS, SOME_KILLS = 40, 4
+KILLS = 40
+FIRST_STEPS = range(1, 13, 4)
+"""The steps of a seal with its own log are twelve: each of six files is made safe, then its folder."""
 
 SEALER = """
+import os
+import signal
 import sys
 from pathlib import Path
 from pytest_dpone.core.gates.policy import PACKAGED
@@ -33,7 +37,19 @@ from pytest_dpone.evidence.keys import read_signer
 from pytest_dpone.evidence.leaks import needles
 from pytest_dpone.run.sealing import seal
 
-key, log, *trees = sys.argv[1:]
+dies_at, key, log, *trees = sys.argv[1:]
+steps, fsync = 0, os.fsync
+
+
+def step(handle):
+    global steps
+    steps += 1
+    if steps == int(dies_at):
+        os.kill(os.getpid(), signal.SIGKILL)
+    fsync(handle)
+
+
+os.fsync = step
 print("ready", flush=True)
 sys.stdin.readline()
 for number, tree in enumerate(trees):
@@ -53,9 +69,9 @@ def key(tmp_path: Path) -> Path:
     return tmp_path / "key"
 
 
-def sealer(key: Path, log: Path | str, *trees: Path) -> subprocess.Popen[str]:
-    """A process that seals the trees one after the other as soon as it gets a line."""
-    words = [sys.executable, "-c", SEALER, str(key), str(log), *map(str, trees)]
+def sealer(key: Path, log: Path | str, *trees: Path, dies_at: int = 0) -> subprocess.Popen[str]:
+    """A process that seals the trees one after the other as soon as it gets a line; it may kill itself at a step."""
+    words = [sys.executable, "-c", SEALER, str(dies_at), str(key), str(log), *map(str, trees)]
     process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
@@ -92,60 +108,52 @@ def test_seals_of_many_processes_into_one_log(unsealed: Path, key: Path, tmp_pat
     assert sorted(sizes) == list(range(1, writers * each + 1))
 
 
-@pytest.mark.nightly(f"{SOME_KILLS} of {KILLS} kills")
+@pytest.mark.nightly(f"dies at every fourth step, not at all and at {KILLS} moments")
 @pytest.mark.parametrize("outside", [False, True], ids=["its own log", "a shared log"])
 def test_a_seal_that_is_killed_leaves_nothing_that_verifies_and_is_not_whole(
     outside: bool, unsealed: Path, key: Path, tmp_path: Path, nightly: bool
 ) -> None:
-    """Killed at moments all over its work; then sealed again, which must always work."""
+    """Killed at steps and moments all over its work; then sealed again, which must always work."""
     log = tmp_path / "log" if outside else ""
     verifier = read_verifier(public_path(key))
-    rng, tree, kills = random.Random(5), tmp_path / "tree", KILLS if nightly else SOME_KILLS
+    tree = tmp_path / "tree"
     shutil.copytree(unsealed, tree)
     process = sealer(key, log, tree)
     started = time.monotonic()
     go(process)
     process.communicate(timeout=60)
     took = time.monotonic() - started
-    untouched = half = whole = 0
-    for number in range(kills):
+
+    def state_after(*, dies_at: int = 0, seconds: float | None = None) -> str:
         shutil.rmtree(tree)
         shutil.copytree(unsealed, tree)
-        process = sealer(key, log, tree)
+        process = sealer(key, log, tree, dies_at=dies_at)
         go(process)
-        if number % 2:
-            time.sleep(took * rng.random())
-        else:
-            # Most of the work is the judgement; the files are written in the last few milliseconds.
-            wait_for(tree / "SHA256SUMS", seconds=60)
-            time.sleep(0.03 * rng.random())
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        if seconds is not None:
+            time.sleep(seconds)
+            process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=60)
+        assert process.returncode == -signal.SIGKILL or not dies_at
         try:
             rulings = verify(tree, verifier).rulings
         except Unverifiable:
-            untouched += 1
-            continue
+            return "untouched"
         if rulings:
-            half += 1
-        else:
-            whole += 1
-            assert_whole(tree)
-    assert untouched + half + whole == kills
-    assert untouched + half, "no kill hit a seal under way"
-    print(f"{kills} kills: {untouched} before the first file, {half} between files, {whole} after the last one")
+            return "half"
+        assert_whole(tree)
+        return "whole"
+
+    steps = range(1, 17 if outside else 13) if nightly else FIRST_STEPS
+    states = {step: state_after(dies_at=step) for step in steps}
+    assert {step for step, state in states.items() if state == "whole"} <= {max(steps)}, states
+    rng = random.Random(5)
+    for _ in range(KILLS if nightly else 1):
+        state_after(seconds=took * rng.random())
     process = sealer(key, log, tree)
     go(process)
     assert process.communicate(timeout=60)[1] == ""
     assert verify(tree, verifier).rulings == ()
     assert_whole(tree)
-
-
-def wait_for(path: Path, *, seconds: float) -> None:
-    """Until the first file of a seal is there."""
-    end = time.monotonic() + seconds
-    while not path.exists() and time.monotonic() < end:
-        pass
 
 
 def assert_whole(tree: Path) -> None:

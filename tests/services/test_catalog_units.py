@@ -7,6 +7,7 @@ import io
 import math
 from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -229,12 +230,14 @@ class TestSortedRuns:
                 runs.add(one([start, start + 1], pa.int64()))
             assert sorted(v for b in runs.batches(3) for v in b.column(0).to_pylist()) == list(range(10))
 
-    def test_nothing_is_left_on_disk(self) -> None:
+    def test_nothing_is_left_on_disk_even_by_a_kill(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
         with SortedRuns(["c"], run_rows=1) as runs:
             runs.add(one([1], pa.int64()))
-            folder = runs._runs[0].parent
-            assert folder.exists()
-        assert not folder.exists()
+            (file,) = runs._runs
+            assert file.tell() > 0
+            assert list(tmp_path.iterdir()) == []
+        assert file.closed
 
 
 class TestShape:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
 from functools import cached_property
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -194,13 +192,12 @@ class Broker:
 
 
 class Fold:
-    """What events leave, in a file: the last value of each key, in the order in which the keys came."""
+    """What events leave, on the disk: the last value of each key, in the order in which the keys came."""
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="dpone-kafka-")
-        path = Path(self._folder.name) / "fold"
-        # it is read by the thread that reads ahead, never by two at once
-        self.db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        # SQLite's temporary database: a file without a name, so that a kill leaves nothing.
+        # It is read by the thread that reads ahead, never by two at once.
+        self.db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self.db.execute("PRAGMA journal_mode = OFF")
         self.db.execute("PRAGMA synchronous = OFF")
         self.db.execute("CREATE TABLE fold (key BLOB PRIMARY KEY, value BLOB)")
@@ -228,7 +225,6 @@ class Fold:
     def close(self) -> None:
         """Remove the file."""
         self.db.close()
-        self._folder.cleanup()
 
 
 class KafkaSource:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing
-from pathlib import Path
+from typing import IO
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,7 +17,7 @@ _BLOCK_ROWS = 8192
 class SortedRuns:
     """Rows go in by `add`, and come out of `batches` sorted by `order_by` (bytewise for text, NULL last).
 
-    A context manager: the runs are in a temporary directory. Memory: one run (256k rows or 128 MiB), 8k rows of each
+    A context manager: the runs are in temporary files. Memory: one run (256k rows or 128 MiB), 8k rows of each
     run, and the columns `order_by` of all rows.
     """
 
@@ -28,8 +27,7 @@ class SortedRuns:
         self._held: list[pa.RecordBatch] = []
         self._held_rows = self._held_bytes = 0
         self._keys: list[pa.Table] = []
-        self._runs: list[Path] = []
-        self._folder = tempfile.TemporaryDirectory(prefix="pytest-dpone-")
+        self._runs: list[IO[bytes]] = []
 
     def __enter__(self) -> SortedRuns:
         return self
@@ -51,27 +49,28 @@ class SortedRuns:
         if not self._runs:
             return
         owners = self._owners()
-        with ExitStack() as files:
-            runs = [files.enter_context(closing(_Run(path))) for path in self._runs]
-            for start in range(0, len(owners), batch_rows):
-                shares = pc.value_counts(owners.slice(start, batch_rows)).to_pylist()
-                shares.sort(key=lambda share: int(share["values"]))
-                parts = [part for share in shares for part in runs[share["values"]].take(share["counts"])]
-                yield from self._sorted(pa.Table.from_batches(parts)).combine_chunks().to_batches()
+        runs = [_Run(file) for file in self._runs]
+        for start in range(0, len(owners), batch_rows):
+            shares = pc.value_counts(owners.slice(start, batch_rows)).to_pylist()
+            shares.sort(key=lambda share: int(share["values"]))
+            parts = [part for share in shares for part in runs[share["values"]].take(share["counts"])]
+            yield from self._sorted(pa.Table.from_batches(parts)).combine_chunks().to_batches()
 
     def discard(self) -> None:
         """Remove the runs from the disk."""
-        self._folder.cleanup()
+        for file in self._runs:
+            file.close()
 
     def _flush(self) -> None:
         if self._held_rows:
             table = self._sorted(pa.Table.from_batches(self._held))
-            path = Path(self._folder.name) / str(len(self._runs))
-            with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
+            # It has no name, so that a kill leaves nothing; `discard` closes it.
+            file = tempfile.TemporaryFile(prefix="pytest-dpone-")  # noqa: SIM115
+            self._runs.append(file)
+            with pa.ipc.new_stream(file, table.schema) as writer:
                 writer.write_table(table, max_chunksize=_BLOCK_ROWS)
-            owner = pa.repeat(pa.scalar(len(self._runs), pa.int32()), table.num_rows)
+            owner = pa.repeat(pa.scalar(len(self._runs) - 1, pa.int32()), table.num_rows)
             self._keys.append(self._sort_columns(table).append_column("owner", owner))
-            self._runs.append(path)
         self._held, self._held_rows, self._held_bytes = [], 0, 0
 
     def _owners(self) -> pa.ChunkedArray:
@@ -97,9 +96,9 @@ class SortedRuns:
 class _Run:
     """One sorted run, read block by block."""
 
-    def __init__(self, path: Path) -> None:
-        self._file = pa.OSFile(str(path), "rb")
-        self._blocks = iter(pa.ipc.open_stream(self._file))
+    def __init__(self, file: IO[bytes]) -> None:
+        file.seek(0)
+        self._blocks = iter(pa.ipc.open_stream(file))
         self._block: pa.RecordBatch | None = None
 
     def take(self, rows: int) -> Iterator[pa.RecordBatch]:
@@ -111,7 +110,3 @@ class _Run:
             self._block = self._block.slice(part.num_rows)
             rows -= part.num_rows
             yield part
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
