@@ -23,7 +23,7 @@ BREAKS = {
     "tells": (
         "const read = await",
         "console.error(order.sink.url); console.error(sink.headers); process.exit(5); const read = await",
-        "the command ended with status 5; its standard error ends with:",
+        "the command ended with status 5; its standard error ends with: ",
     ),
     "hangs": ("const read = await", "await new Promise(() => setInterval(() => 0, 1000)); const read = await", "timed out after 15 s"),
 }  # fmt: skip

@@ -55,6 +55,8 @@ MARK = "@@@status "
 def test_a_page_is_true_from_top_to_bottom(page: str, tmp_path: Path) -> None:
     if "command_engine" in page and shutil.which("node") is None:
         pytest.skip("the example needs Node, which is not installed")
+    if "--dpone-engine=dlt" in pages.read(page) and importlib.util.find_spec("dlt") is None:
+        pytest.skip("the page needs dlt: pip install 'pytest-dpone[dlt]'")
     if page in START:
         shutil.copytree(
             START[page], tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", "test_artifacts")

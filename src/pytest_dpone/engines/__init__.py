@@ -27,7 +27,13 @@ def _mock() -> Engine:
     return MockEngine()
 
 
-_KNOWN: Mapping[str, Callable[[], Engine]] = MappingProxyType({"native": _native})
+def _dlt() -> Engine:
+    from .dlt import DltEngine
+
+    return DltEngine()
+
+
+_KNOWN: Mapping[str, Callable[[], Engine]] = MappingProxyType({"native": _native, "dlt": _dlt})
 ENGINES = (*_KNOWN, COMMAND)
 
 

@@ -48,9 +48,10 @@ class CommandEngine:
 
     name = "command"
 
-    def __init__(self, command: Sequence[str], *, folder: Path | None = None) -> None:
+    def __init__(self, command: Sequence[str], *, folder: Path | None = None, called: str = "the command") -> None:
         self._command = tuple(command)
         self._folder = folder
+        self._called = called
 
     @classmethod
     def parse(cls, text: str, *, folder: Path | None = None) -> CommandEngine:
@@ -86,7 +87,8 @@ class CommandEngine:
     def run(self, job: Job) -> RunFacts:
         """Start the program for one job. Raises `EngineFailed` for whatever is no plain success."""
         ended = play(self._command, text=job.to_json() + "\n", folder=self._folder)
-        return _read(RunFacts, ended, what="facts", said=_said(ended, (job.source.url, job.sink.url)))
+        said = _said(ended, (job.source.url, job.sink.url))
+        return _read(RunFacts, ended, called=self._called, what="facts", said=said)
 
     @cached_property
     def _rules(self) -> tuple[Rule, ...] | None:
@@ -94,34 +96,34 @@ class CommandEngine:
         ended = play(self._command, text=ASK, folder=self._folder, seconds=ASK_SECONDS)
         if not ended.output.strip():
             return None
-        return _read(Answer, ended, what="an answer to supports", said=_said(ended)).supports
+        return _read(Answer, ended, called=self._called, what="an answer to supports", said=_said(ended)).supports
 
 
-def _read(kind: type[Model], ended: Ended, *, what: str, said: str) -> Model:
+def _read(kind: type[Model], ended: Ended, *, called: str, what: str, said: str) -> Model:
     """Standard output as a `kind`. Raises `EngineFailed` unless the program ended well and wrote nothing else."""
     if ended.status:
         how = f"ended with status {ended.status}" if ended.status > 0 else f"was ended by signal {-ended.status}"
-        raise EngineFailed(f"the command {how}{said}", hint=_HINT)
+        raise EngineFailed(f"{called} {how}{said}", hint=_HINT)
     if ended.left:
         names = ", ".join(ended.left)
         raise EngineFailed(
-            f"the command left processes running, which were ended: {names}{said}",
+            f"{called} left processes running, which were ended: {names}{said}",
             hint="wait for each process that you start, before you end",
         )
     if not ended.output.strip():
-        raise EngineFailed(f"the command wrote nothing to standard output{said}", hint=_HINT)
+        raise EngineFailed(f"{called} wrote nothing to standard output{said}", hint=_HINT)
     try:
         # Facts are numbers and texts, and are taken as such only: no "5", no true.
         return kind.model_validate(strict.parse_object(ended.output), strict=kind is RunFacts)
     except strict.NotStrict as error:
         raise EngineFailed(
-            f"the command wrote no JSON object to standard output: {error}{said}",
+            f"{called} wrote no JSON object to standard output: {error}{said}",
             hint=f"standard output is for {what} alone; everything else belongs to standard error",
         ) from None
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or what}: {e['msg']}" for e in error.errors())
         raise EngineFailed(
-            f"the command wrote {what} that can't be: {wrong}{said}",
+            f"{called} wrote {what} that can't be: {wrong}{said}",
             hint="see docs/plug-in-your-engine.md for the fields",
         ) from None
 
@@ -132,6 +134,10 @@ def _said(ended: Ended, urls: Sequence[SecretStr] = ()) -> str:
     if ended.cut:
         text = text[_LONGEST_SECRET:]
     lines = [line for line in text.splitlines() if line.strip()][-_LINES:]
-    plain = ("".join(c if c.isprintable() else "\ufffd" for c in line)[:_WIDTH] for line in lines)
-    told = "\n".join(plain)
-    return f"; its standard error ends with:\n{told}" if told else "; it wrote nothing to standard error"
+    plain = ["".join(c if c.isprintable() else "\ufffd" for c in line)[:_WIDTH] for line in lines]
+    if not plain:
+        return "; it wrote nothing to standard error"
+    *before, last = plain
+    return f"; its standard error ends with: {last}" + "".join(
+        f"\n  {line}" for line in ("before that:", *before) if before
+    )
