@@ -35,6 +35,9 @@ def build_parser() -> argparse.ArgumentParser:
     merge = commands.add_parser("merge", help="make one run of the shards of a run, and judge it")
     merge.add_argument("folders", nargs="+", metavar="DIR", help="what shards have left, one or more of them in each")
     merge.add_argument("--output-dir", required=True, metavar="DIR", help="folder of the artifacts of the whole run")
+    engine = commands.add_parser("engine", help="install an engine that needs an environment of its own")
+    engine.add_argument("action", choices=("install",))
+    engine.add_argument("name", choices=("dpone",))
     add_signing(commands)
     add_ops(commands)
     return parser

@@ -33,7 +33,13 @@ def _dlt() -> Engine:
     return DltEngine()
 
 
-_KNOWN: Mapping[str, Callable[[], Engine]] = MappingProxyType({"native": _native, "dlt": _dlt})
+def _dpone() -> Engine:
+    from .dpone import DponeEngine
+
+    return DponeEngine()
+
+
+_KNOWN: Mapping[str, Callable[[], Engine]] = MappingProxyType({"native": _native, "dlt": _dlt, "dpone": _dpone})
 ENGINES = (*_KNOWN, COMMAND)
 
 

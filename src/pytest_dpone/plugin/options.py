@@ -185,7 +185,7 @@ TABLE: tuple[Row, ...] = (
         "engine",
         "DPONE_ENGINE",
         values.plain,
-        "The engine under test: native, command, dlt, or a name that a hook pytest_dpone_engine knows.",
+        "The engine under test: native, command, dlt, dpone, or a name that a hook pytest_dpone_engine knows.",
         default="native",
         metavar="NAME",
     ),
