@@ -39,7 +39,7 @@ from pytest_dpone.report.terminal import summary_lines
 from pytest_dpone.run.publication import Identity, Publication
 from pytest_dpone.run.verdict import decide
 from pytest_dpone.services import addresses
-from pytest_dpone.services.embedded import clickhouse, kafka_real, postgres, s3
+from pytest_dpone.services.embedded import clickhouse_http, kafka_real, postgres, s3
 from pytest_dpone.services.project import PACKAGED
 from pytest_dpone.services.table import SERVICES
 
@@ -297,7 +297,7 @@ def record_of(case: Case, engine: NativeEngine) -> CaseRecord:
     act = ActRecord(name=ActName.LOAD, passed=True, checks=(check,), diff=DiffReport(expected_rows=1, actual_rows=1))
     services = {
         "postgres": ("PostgreSQL", "18.6", "real", ""),
-        "clickhouse": ("ClickHouse", "26.9.2.1", "engine", clickhouse.EMULATED),
+        "clickhouse": ("ClickHouse", "26.9.2.1", "engine", clickhouse_http.EMULATED),
         "minio": ("moto", "5.2.5", "emulated", s3.EMULATED),
     }
     used = tuple(
