@@ -49,11 +49,12 @@ def _lines(
         yield from ("### Gates", "", "| gate | verdict | note |", "|---|---|---|")
         yield from (f"| {markdown(g.name)} | {_word(g.state)} | {markdown(g.note)} |" for g in gates)
         yield ""
-    words = Counter(str(record.reason or record.verdict) for record in records)
+    words = Counter("known failure" if r.excused else str(r.reason or r.verdict) for r in records)
     yield from ("### Cases", "", *(f"- {markdown(word)}: {count}" for word, count in words.items()), "")
     for record in records:
         if record.verdict is Verdict.FAILED:
-            yield f"- {code(record.case_id)}: {markdown(record.detail)}. Again: {code(record.rerun)}"
+            known = f" Known: {markdown(str(record.known))}." if record.excused else ""
+            yield f"- {code(record.case_id)}: {markdown(record.detail)}. Again: {code(record.rerun)}{known}"
     services = {service_line(service): None for record in records for service in record.services}
     if services:
         yield from ("", "### Services", "", *(f"- {markdown(text)}" for text in sorted(services)))
