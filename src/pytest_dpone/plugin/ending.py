@@ -217,7 +217,7 @@ class Ending:
 
     def _conclude(self, markers: MarkerTally, cases: Cases) -> tuple[GateResult, ...]:
         from ..run.conclusion import Conclusion, Measured
-        from ..run.page import write_page
+        from ..run.page import write_reports
 
         activity = self.session.activity
         if self.binding is None:
@@ -237,8 +237,7 @@ class Ending:
         stamp = self._stamp()
 
         def page(gates: Sequence[GateResult]) -> None:
-            problem = write_page(self.workspace.tree, self.session.plan, cases, gates=gates, stamp=stamp)
-            self.told += [problem] if problem else []
+            self.told += write_reports(self.workspace.tree, self.session.plan, cases, gates=gates, stamp=stamp)
 
         results = Conclusion(self.workspace.tree, self.inputs, stamp, page).conclude(measured)
         self._write_baseline(measured, cases)
