@@ -73,6 +73,8 @@ class DponeSession:
 
         options = self.activity.options
         registry = default_registry()
+        if options.staging != "none" and not options.simulated:
+            registry.staging = options.staging
         with usage_errors(), hook_errors("pytest_dpone_register"):
             self.config.hook.pytest_dpone_register(registry=registry)
         with usage_errors():
