@@ -3,7 +3,8 @@
 The texts are those of pinned settings: of Postgres by a type's output function with DateStyle ISO, IntervalStyle
 postgres, TimeZone UTC, lc_monetary C and extra_float_digits 1; of ClickHouse by toString; of SQL Server by CONVERT with
 style 2 of money and 121 of moments, by ToString of the types of .NET, and else by CAST. A nested column of Parquet
-has no server: it is JSON, without white space, a map as an object.
+has no server: it is JSON, without white space, a map as an object; and so is one of Avro, but for the symbol of an
+enum, the Base64 of fixed bytes, and a duration as in ISO 8601.
 """
 
 # ruff: noqa: S104 - addresses are values of columns here
@@ -15,6 +16,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import pyarrow as pa
+
+from .own_avro import AVRO
 
 OTHER = "*:*"
 """Stands in a contract for the kinds of the types of all other families' own."""
@@ -275,6 +278,8 @@ def _all() -> Iterator[OwnType]:
         yield OwnType("minio", name, str(found), plain, edges)
     for name, native, plain, edges in _MSSQL:
         yield OwnType("mssql", name, native, plain, edges)
+    for name, native, _, plain, edges in AVRO:
+        yield OwnType("kafka", name, native, plain, edges)
 
 
 OWN: Mapping[str, OwnType] = MappingProxyType({own.kind: own for own in _all()})
