@@ -156,6 +156,13 @@ def test_a_staged_case_that_is_not_planned_tells_the_option() -> None:
     assert told.value.hint == "add --dpone-staging=minio"
 
 
+def test_without_the_family_nothing_is_staged_in_it() -> None:
+    registry = default_registry()
+    registry.staging = "minio"
+    del registry.families["minio"]
+    assert not any(case.via for case in build_matrix(registry).planned)
+
+
 @pytest.mark.parametrize("name", ["a_via_b", "via", "a_to_b"])
 def test_a_family_is_not_called_like_a_way(name: str) -> None:
     with pytest.raises(UsageError, match="can't be a family's name"):

@@ -393,6 +393,31 @@ def test_a_server_of_ours_gets_a_database_for_change_tracking(server: Server) ->
     assert "SET CHANGE_TRACKING = ON" in server.texts[2]
 
 
+@pytest.mark.parametrize(
+    ("native", "kind", "literals"),
+    [
+        ("tinyint", "int16", r"CAST\(N'(\d|[1-9]\d|1\d\d|2[0-4]\d|25[0-5])' AS tinyint\)"),
+        ("smalldatetime", "timestamp", r"CAST\(N'(19|20)\d\d-\d\d-\d\dT\d\d:\d\d:00' AS smalldatetime\)"),
+        ("datetime", "timestamp", r"CAST\(N'(1[789]|[2-9]\d)\d\d-\d\d-\d\dT\d\d:\d\d:\d\d' AS datetime\)"),
+    ],
+)
+def test_a_narrow_type_gets_values_that_it_holds(native: str, kind: str, literals: str) -> None:
+    made = dataset("postgres")
+    (field,) = [f for f in made.schema.fields if f.native == native]
+    assert (field.kind, column_type(field, ())) == (kind, native)
+    rows = pa.Table.from_batches([batch.select([field.name]) for batch in made.before()])
+    texts = [
+        text for statement, _ in inserts("[t]", rows, [native]) for text in re.findall(r"CAST\(N'.*?\)", statement)
+    ]
+    assert len(set(texts)) > 20
+    assert [text for text in texts if not re.fullmatch(literals, text)] == []
+    how = reading(field, native)
+    check_grammar(f"SELECT {how.sql} FROM [s].[t]")
+    given = 255 if native == "tinyint" else "2024-01-02 03:04:00.000"
+    value = 255 if native == "tinyint" else dt.datetime(2024, 1, 2, 3, 4)
+    assert decoded([(given,), (None,)], [how]).column(0).to_pylist() == [value, None]
+
+
 FORMS = {
     "money": r"-?\d+\.\d{4}",
     "smallmoney": r"-?\d+\.\d{4}",

@@ -101,7 +101,7 @@ class Registry:
 
     def ways(self, sink: Family) -> tuple[str, ...]:
         """The ways into `sink` as values of `Case.via`, the direct one first."""
-        return ("", self.staging) if self.staging and sink.name in STAGED else ("",)
+        return ("", self.staging) if self.staging in self.families and sink.name in STAGED else ("",)
 
     def needs(self, case: Case) -> tuple[str, ...]:
         """The services that `case` needs, the source's first, each once."""

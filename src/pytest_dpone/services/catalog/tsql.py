@@ -55,7 +55,7 @@ def _quote(text: str) -> str:
 
 def column_type(field: Field, key: Sequence[str]) -> str:
     """The type of a source table's column; text in a key has a length, since an index needs one."""
-    native = default_contracts().native_type("mssql", field.kind)
+    native = default_contracts().column_type("mssql", field)
     if field.name not in key or not native.endswith("(max)"):
         return native
     return native.replace("max", "450" if field.kind == "text" else "900")
@@ -120,6 +120,8 @@ _TEXTS: dict[str, Callable[[Any], str]] = {
     "decimal": lambda value: f"{value:f}",
     "varbinary": lambda value: f"0x{value.hex()}",
     "datetimeoffset": lambda value: f"{value} +00:00",
+    # the one form that these read alike under every language of a session, and without digits that they lack
+    **dict.fromkeys(("smalldatetime", "datetime"), lambda value: f"{value[:10]}T{value[11:19]}"),
 }
 
 
@@ -224,6 +226,7 @@ _READINGS: tuple[tuple[tuple[str, ...], tuple[str, ...], str, Callable[[list[Any
     (("date",), ("date",), "CONVERT(varchar(10), {0}, 23)", _moments),
     (("time",), ("time",), "CONVERT(varchar(16), {0}, 121)", _moments),
     (("datetime2",), ("timestamp",), "CONVERT(varchar(27), {0}, 121)", _moments),
+    (("smalldatetime", "datetime"), ("timestamp",), "CONVERT(varchar(27), CAST({0} AS datetime2(3)), 121)", _moments),
     (
         ("datetimeoffset",),
         ("timestamptz",),
