@@ -200,7 +200,9 @@ class _Attempt:
 
     def _look(self) -> _Seen:
         stage, schema = self.stage, self.stage.dataset.schema
-        contents = stage.inner_sink().contents(stage.sink_space)
+        contents = dict(stage.inner_sink().contents(stage.sink_space))
+        if stage.staging is not None:
+            contents |= stage.staging.contents()
         if contents.get(stage.table) == LOCKED:
             return _Seen(contents, (), locked=True)
         columns = (schema.key[0], "revision")
