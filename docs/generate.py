@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from pytest_dpone.plugin import fixtures, hooks
 from pytest_dpone.plugin.chosen import reference_page
 
 DOCS = Path(__file__).parent
+sys.path.insert(0, str(DOCS))
+import guides  # noqa: E402 - it lies beside this file
 
 CONTRACTS = """\
 # Contracts
@@ -63,11 +66,23 @@ generated from `pytest_dpone.core.registry`.
 
 """
 
+STAGED = """
+## Rows that are staged on their way
+
+With `--dpone-staging=minio` {count} cases more are planned, and `pytest-dpone matrix --staging=minio` lists them: their
+rows are staged as Parquet objects, which the sink's server loads by itself. They have ids of their own, such as
+`{example}`, and are played and judged like the direct ones. An engine that does not stage leaves them *not implemented
+yet*. [Architecture](architecture.md#the-staging-area) says how the native engine does it.
+
+"""
+
 
 def pages() -> Mapping[str, str]:
     """Path below docs/ → text."""
     return {
         "matrix.md": matrix_page(),
+        "strategies.md": guides.strategies_page(),
+        **guides.pair_pages(),
         "contracts.md": contracts_page(),
         "mutants.md": mutants_page(),
         "reference/options.md": reference_page(),
@@ -108,6 +123,13 @@ def matrix_page() -> str:
             case = Case(source, sink, strategy)
             cells.append("planned" if case in planned else f"[{reasons.index(why[case]) + 1}]")
         lines.append(f"| {source} | {sink} | " + " | ".join(cells) + " |")
+    registry.staging = "minio"
+    staged = [case for case in build_matrix(registry).planned if case.via]
+    lines.append(STAGED.format(count=len(staged), example=staged[0].case_id) + "| source | sink | strategies |")
+    lines.append("|---|---|---|")
+    for source, end in dict.fromkeys((case.source, case.end) for case in staged):
+        named = [str(case.strategy) for case in staged if (case.source, case.end) == (source, end)]
+        lines.append(f"| {source} | {end} | {', '.join(named)} |")
     lines += ["", "## Why cases are excluded", ""]
     lines += [f"{number}. {reason}" for number, reason in enumerate(reasons, 1)]
     return "\n".join(lines) + "\n"

@@ -16,6 +16,7 @@ from pytest_dpone.services.embedded.chdb_engine import QueryError, Session, iden
 from pytest_dpone.services.embedded.clickhouse_formats import Joiner, NativeZones
 from pytest_dpone.services.embedded.clickhouse_http import _error_text
 from pytest_dpone.services.embedded.clickhouse_request import Body, Query
+from pytest_dpone.services.table import ZSTD
 
 NO_ZONES = NativeZones(())
 
@@ -80,7 +81,7 @@ def test_a_body_of_several_frames(encoding: str) -> None:
     elif encoding in ("auto", "none"):
         pack = bytes
     elif encoding in ("zstd", "zst"):
-        pack = pytest.importorskip("backports.zstd").compress
+        pack = pytest.importorskip(ZSTD).compress
     else:
         pack = gzip.compress if encoding in ("gzip", "gz") else zlib.compress
     data = pack(b"first " * 10) + pack(b"second")

@@ -23,6 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_format(matrix)
     for name in ("case", "source", "sink", "strategy"):
         matrix.add_argument(f"--{name}", action="append", default=[], metavar="GLOB", help=f"only this {name}")
+    matrix.add_argument("--staging", choices=("none", "minio"), default="none", help="also the cases that are staged")
     _add_format(commands.add_parser("contracts", help="list what each family may do to a value"))
     _add_format(commands.add_parser("doctor", help="say which services could run here, and what is missing"))
     serve = commands.add_parser("serve", help="run an embedded service until Ctrl-C, and print its address")
@@ -38,6 +39,10 @@ def build_parser() -> argparse.ArgumentParser:
     engine = commands.add_parser("engine", help="install an engine that needs an environment of its own")
     engine.add_argument("action", choices=("install",))
     engine.add_argument("name", choices=("dpone",))
+    diff = commands.add_parser("diff", help="say what changed between two runs")
+    diff.add_argument("before", metavar="RUN_A", help="folder that a run has left")
+    diff.add_argument("after", metavar="RUN_B", help="folder that another one has left")
+    _add_format(diff)
     add_signing(commands)
     add_ops(commands)
     return parser

@@ -23,8 +23,10 @@ def matrix(arguments: argparse.Namespace) -> int:
     from ..core.registry import default_registry
     from ..run.plan import make_plan
 
+    registry = default_registry()
+    registry.staging = "" if arguments.staging == "none" else arguments.staging
     plan = make_plan(
-        default_registry(),
+        registry,
         cases=arguments.case,
         sources=arguments.source,
         sinks=arguments.sink,
@@ -38,7 +40,7 @@ def matrix(arguments: argparse.Namespace) -> int:
 
 
 def _ends(case: Case) -> tuple[str, str, str, str]:
-    return case.case_id, case.source, case.sink, case.strategy
+    return case.case_id, case.source, case.end, case.strategy
 
 
 def contracts(arguments: argparse.Namespace) -> int:
@@ -136,6 +138,28 @@ def merge(arguments: argparse.Namespace) -> int:
     from .merging import run
 
     return run(arguments)
+
+
+def diff(arguments: argparse.Namespace) -> int:
+    """Say what changed between two runs. Status 1 if something is worse, 3 if a run can't be believed."""
+    from pathlib import Path
+
+    from ..errors import ArtifactError
+    from ..run.compare import compare, read_run, same
+
+    try:
+        before, after = read_run(Path(arguments.before)), read_run(Path(arguments.after))
+    except ArtifactError as error:
+        print(error, file=sys.stderr)
+        return 3
+    changes = compare(before, after)
+    rows = [(change.kind, change.subject, change.what, change.before, change.after) for change in changes]
+    _show(("kind", "subject", "what", "before", "after"), rows, arguments.format)
+    kinds = [change.kind for change in changes]
+    if arguments.format == "text":
+        words = ", ".join(f"{kinds.count(kind)} {kind}" for kind in ("worse", "better", "other"))
+        print(f"{words}; {same(before, after, changes)} cases are the same")
+    return 1 if "worse" in kinds else 0
 
 
 def keygen(arguments: argparse.Namespace) -> int:

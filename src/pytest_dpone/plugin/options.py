@@ -127,6 +127,14 @@ TABLE: tuple[Row, ...] = (
         kind="many",
     ),
     Row(
+        "staging",
+        "DPONE_STAGING",
+        values.one_of("none", "minio"),
+        "Plan the cases, too, whose rows are staged as Parquet objects on their way: minio, for sinks of clickhouse.",
+        default="none",
+        metavar="FAMILY",
+    ),
+    Row(
         "rows",
         "DPONE_MATRIX_ROW_COUNT",
         values.count(1, _MOST_ROWS),
@@ -313,6 +321,14 @@ TABLE: tuple[Row, ...] = (
         "Services that count beside real ones, in a patch release only: engine, emulated. The evidence says so.",
         metavar="FIDELITY",
         kind="many",
+    ),
+    Row(
+        "known-failures",
+        "DPONE_KNOWN_FAILURES",
+        values.plain,
+        "TOML file of cases that are known to fail, which local_live tolerates; without it "
+        "dpone-known-failures.toml of rootdir, if there is one.",
+        metavar="FILE",
     ),
     Row(
         "plan",

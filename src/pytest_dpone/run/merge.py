@@ -15,7 +15,7 @@ from ..core.gates.shards import MergeFacts, RunFrame, ShardInputs, judge_merge
 from ..core.gates.source import SourceFacts, judge_source
 from ..core.gates.tallies import MarkerCounts, MarkerFacts
 from ..core.matrix import Matrix
-from ..core.model import Case, NotRun, Strategy
+from ..core.model import Case, NotRun
 from ..core.registry import Excluded, Registry
 from ..errors import ArtifactError, UsageError
 from .certification import Cases, Certification, Outcome
@@ -24,7 +24,7 @@ from .gate_files import new_stamp, publish
 from .inputs import GateInputs
 from .junit import merge_junit
 from .origin import Origin
-from .page import write_page
+from .page import write_reports
 from .plan import Plan
 from .publication import Identity, Publication
 from .scope import Scope
@@ -154,8 +154,7 @@ class _Merging:
         )
 
         def page(gates: Sequence[GateResult]) -> None:
-            problem = write_page(self.tree, self.plan, cases, gates=gates, stamp=self.stamp)
-            self.told += [problem] if problem else []
+            self.told += write_reports(self.tree, self.plan, cases, gates=gates, stamp=self.stamp)
 
         return Conclusion(self.tree, self.inputs, self.stamp, page).conclude(measured)
 
@@ -171,11 +170,10 @@ def plan_of(frame: RunFrame) -> Plan:
 
 def case_of(case_id: str) -> Case:
     """The case of an id. Raises `ArtifactError` for what is none."""
-    pair, _, strategy = case_id.rpartition("__")
-    source, _, sink = pair.partition("_to_")
-    if not (source and sink and strategy in set(Strategy)):
+    case = Case.of_id(case_id)
+    if case is None:
         raise ArtifactError(f"{case_id!r} is the id of no case", hint="run the shards again")
-    return Case(source, sink, Strategy(strategy))
+    return case
 
 
 def inputs_of(inputs: ShardInputs) -> GateInputs:

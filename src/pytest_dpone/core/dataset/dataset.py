@@ -17,6 +17,7 @@ from . import partitions
 from .change import Commit, Counts, Fate, plan_counts
 from .columns import NARROW, ROLES, STANDARD, schema_for
 from .draw import Draw, draw
+from .narrowed import NARROWED
 from .values import LARGE, arange, edges_of, mix, remainder, salt, u64
 
 WATERMARK = dt.datetime(2024, 3, 31, 12, tzinfo=dt.UTC)
@@ -232,7 +233,7 @@ class Dataset:
             if field in ROLES
             else self._megabyte(field, keys)
             if field.name in self._large
-            else drawn[field.name]
+            else NARROWED.get(field.native, _as_drawn)(drawn[field.name])
             for field in self.schema.fields
         ]
         return pa.record_batch(columns, schema=self.schema.arrow())
@@ -329,6 +330,10 @@ class Dataset:
 def dataset_of(spec: DatasetSpec, *, source: str, sink: str, contracts: Contracts) -> Dataset:
     """The dataset of a route. The last few are kept: the strategies of a route have the same rows."""
     return Dataset(spec, source=source, sink=sink, contracts=contracts)
+
+
+def _as_drawn(values: pa.Array) -> pa.Array:
+    return values
 
 
 def _day(day: dt.date) -> pa.Scalar:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from dataclasses import asdict
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import quote
@@ -13,10 +14,9 @@ from ...errors import require
 from ..ask import ask
 from ..keeper import Ready, Spec, Wire, run, shield, stay, wait_until
 from ..life import die_with_parent, drop_root
+from ..table import ZSTD
 from .chdb_engine import Engine
 from .clickhouse_http import Front, http_server
-
-EMULATED = "HTTP transport; no users, replication, transactions, native TCP, asynchronous inserts or client query ids"
 
 
 def keep(spec: Spec, wire: Wire) -> None:
@@ -26,7 +26,7 @@ def keep(spec: Spec, wire: Wire) -> None:
         user, password = quote(spec.user, safe=""), quote(spec.password, safe="")
         url = f"clickhouse://{user}:{password}@127.0.0.1:{server.server_port}"
         answer = wait_until(lambda: ask("clickhouse", url), timeout=spec.timeout, what="the ClickHouse front")
-        wire.ready(Ready(url=url, product=answer.product, version=answer.version, fidelity="engine", emulated=EMULATED))
+        wire.ready(Ready(url=url, **asdict(answer)))
         stay()
     finally:
         shield()
@@ -55,7 +55,7 @@ def start(data: Path, *, user: str, password: str, port: int = 0) -> tuple[Threa
 
 def _load_native_modules() -> None:
     """Import the libraries with native parts, while their files can still be read by their own names."""
-    for module in ("chdb", "lz4.frame", "backports.zstd"):
+    for module in ("chdb", "lz4.frame", ZSTD):
         require(module, extra="embedded")
 
 
