@@ -33,9 +33,13 @@ def test_without_dlt_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) ->
 def test_it_supports_what_dlt_has_and_says_why_not_of_the_rest(dlt: Any) -> None:
     planned = build_matrix(default_registry()).planned
     said = {case: dlt.supports(case) for case in planned}
-    strategies = ("full_refresh", "incremental_append", "incremental_merge", "scd2")
+    whole = ("full_refresh", "incremental_append")
+    keyed = (*whole, "incremental_merge", "scd2")
     assert [case.case_id for case, support in said.items() if support.status == "supported"] == [
-        f"postgres_to_{sink}__{strategy}" for sink in ("postgres", "clickhouse") for strategy in strategies
+        f"{source}_to_{sink}__{strategy}"
+        for source in ("postgres", "minio")
+        for sink, strategies in (("postgres", keyed), ("clickhouse", keyed), ("minio", whole))
+        for strategy in strategies
     ]
     rest = [support for support in said.values() if support.status != "supported"]
     assert {support.status for support in rest} == {"unsupported"}

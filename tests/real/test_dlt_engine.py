@@ -14,12 +14,19 @@ pytestmark = [
     pytest.mark.real,
     pytest.mark.skipif(find_spec("dlt") is None, reason="dlt is not installed: pip install 'pytest-dpone[dlt]'"),
 ]
-RIGHT = ("full_refresh", "incremental_append", "incremental_merge")
+RIGHT = (
+    "postgres_to_postgres__full_refresh",
+    "postgres_to_postgres__incremental_append",
+    "postgres_to_postgres__incremental_merge",
+    "postgres_to_minio__incremental_append",
+    "minio_to_postgres__incremental_append",
+    "minio_to_postgres__incremental_merge",
+)
 
 
-@pytest.mark.parametrize("strategy", RIGHT)
-def test_what_dlt_does_right_passes(strategy: str, tmp_path: Path) -> None:
-    done = run(tmp_path, f"--dpone-case=postgres_to_postgres__{strategy}", "--dpone-dataset=narrow", "--dpone-rows=300")
+@pytest.mark.parametrize("case", RIGHT)
+def test_what_dlt_does_right_passes(case: str, tmp_path: Path) -> None:
+    done = run(tmp_path, f"--dpone-case={case}", "--dpone-dataset=narrow", "--dpone-rows=300")
     assert done.returncode == 0, done.stdout
     assert "PASSED (reduced scope: 1 of 1 selected case" in done.stdout
 
@@ -76,7 +83,7 @@ def run(folder: Path, *arguments: str, engine: str = "dlt", **more: str) -> subp
     return subprocess.run(
         [sys.executable, "-m", "pytest", f"--dpone-engine={engine}", "--dpone-crash=off", *arguments],
         cwd=folder,
-        env={**environ, **more, "DPONE_SERVICES": "postgres=embedded"},
+        env={**environ, **more, "DPONE_SERVICES": "postgres=embedded,minio=embedded"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

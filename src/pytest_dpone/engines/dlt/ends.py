@@ -123,7 +123,19 @@ def _clickhouse(sink: Endpoint) -> Any:
     return over_http(sink)
 
 
-_SOURCES: Mapping[str, Callable[[Job, str | None], Any]] = MappingProxyType({"postgres": _sql})
+def _minio(sink: Endpoint) -> Any:
+    from .s3 import destination as on_s3
+
+    return on_s3(sink)
+
+
+def _objects(job: Job, incremental: str | None) -> Any:
+    from .s3 import rows
+
+    return rows(job, incremental)
+
+
+_SOURCES: Mapping[str, Callable[[Job, str | None], Any]] = MappingProxyType({"postgres": _sql, "minio": _objects})
 _DESTINATIONS: Mapping[str, Callable[[Endpoint], Any]] = MappingProxyType(
-    {"postgres": _postgres, "clickhouse": _clickhouse}
+    {"postgres": _postgres, "clickhouse": _clickhouse, "minio": _minio}
 )

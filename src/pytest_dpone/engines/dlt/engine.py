@@ -24,11 +24,9 @@ _NO_STRATEGY: Mapping[Strategy, str] = MappingProxyType(
         Strategy.CDC: "dlt reads no change log by itself",
     }
 )
-_SOURCES, _SINKS = ("postgres",), ("postgres", "clickhouse")
-_S3 = "dlt reads and writes S3 by s3fs, which needs an older botocore than the S3 that the harness starts"
+_SOURCES, _SINKS = ("postgres", "minio"), ("postgres", "clickhouse", "minio")
 _NO_END: Mapping[str, str] = MappingProxyType(
     {
-        "minio": _S3,
         "kafka": "dlt has no source and no destination of its own for Kafka",
         "api": "this engine has no source for the API",
         "mssql": "dlt reaches SQL Server by ODBC, and this engine was never run against one",

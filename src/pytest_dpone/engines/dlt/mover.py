@@ -25,7 +25,8 @@ SETTINGS: Mapping[str, str] = MappingProxyType(
         "RUNTIME__DLTHUB_TELEMETRY": "false",
         "RUNTIME__LOG_LEVEL": "CRITICAL",
         "SCHEMA__NAMING": "pytest_dpone.engines.dlt.naming",
-        "DESTINATION__REPLACE_STRATEGY": "staging-optimized",
+        "DESTINATION__POSTGRES__REPLACE_STRATEGY": "staging-optimized",
+        "DESTINATION__CLICKHOUSE__REPLACE_STRATEGY": "staging-optimized",
         # one row is worth no thread, and the machine has others to serve
         "EXTRACT__WORKERS": "1",
         "NORMALIZE__WORKERS": "1",
@@ -91,7 +92,8 @@ def run(job: Job, folder: Path) -> RunFacts:
         hints |= {"primary_key": job.key, "columns": {DELETED: {"hard_delete": True}}}
     rows.apply_hints(**hints)
     pipeline.run(_source(rows), loader_file_format="parquet")
-    drop_staging(pipeline)
+    if job.sink.family != "minio":
+        drop_staging(pipeline)
     trace: Any = pipeline.last_trace
     return RunFacts(
         read=read.rows,
