@@ -5,7 +5,6 @@ The form of topics and events is told in docs/architecture.md, "Tables in topics
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -201,10 +200,15 @@ class KafkaCatalog:
     def row_versions(self, namespace: str, table: str, key: str) -> pa.Table | None:
         """Columns `key` and `version`, sorted by key: the offset of the row's event."""
         topic = _topic(namespace, table)
-        known = self._fold(topic, self._ends(topic))
-        keys = pa.array([json.loads(each)[key] for each in known], pa.int64())
-        offsets = pa.array([offset for _, offset in known.values()], pa.int64())
-        return pa.table({"key": keys, "version": offsets}).sort_by("key")
+        columns = self._columns(namespace, table)
+        wanted = set(self._fold(topic, ends := self._ends(topic)).values())
+        found: list[tuple[int | None, int]] = []
+        for message in self._topics.read(topic, ends) if columns else ():
+            if (message.partition(), message.offset()) in wanted:
+                (value,) = _numbers(self._event(message.value(), columns), columns, [key])
+                found.append((value, message.offset()))
+        keys, offsets = zip(*found, strict=True) if found else ((), ())
+        return pa.table({"key": pa.array(keys, pa.int64()), "version": pa.array(offsets, pa.int64())}).sort_by("key")
 
     def events(self, namespace: str, table: str, columns: Sequence[str]) -> pa.Table:
         """See `Events.events`."""
