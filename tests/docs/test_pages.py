@@ -14,6 +14,7 @@ import pytest
 
 from pytest_dpone.cli.args import build_parser
 from pytest_dpone.core.gates.tallies import tally
+from pytest_dpone.core.known import KNOWN_FILE, read_known
 from pytest_dpone.core.matrix import build_matrix
 from pytest_dpone.core.model import (
     ActName,
@@ -38,7 +39,7 @@ from pytest_dpone.report.terminal import summary_lines
 from pytest_dpone.run.publication import Identity, Publication
 from pytest_dpone.run.verdict import decide
 from pytest_dpone.services import addresses
-from pytest_dpone.services.embedded import clickhouse, kafka_real, postgres, s3
+from pytest_dpone.services.embedded import clickhouse_http, kafka_real, postgres, s3
 from pytest_dpone.services.project import PACKAGED
 from pytest_dpone.services.table import SERVICES
 
@@ -124,7 +125,7 @@ def test_every_block_is_of_a_kind_that_is_checked() -> None:
     for block in BLOCKS:
         if block.page == "docs/architecture.md":
             assert block.language == ""
-        elif block.language in ("ini", "json"):
+        elif block.language in ("ini", "json", "toml"):
             assert block.title, where(block)
         else:
             assert block.language in ("console", "python", "yaml"), where(block)
@@ -133,6 +134,14 @@ def test_every_block_is_of_a_kind_that_is_checked() -> None:
 @pytest.mark.parametrize("page", sorted(generate.pages()))
 def test_a_generated_page_is_what_the_code_says(page: str) -> None:
     assert (pages.ROOT / "docs" / page).read_text() == generate.pages()[page], "run: python docs/generate.py"
+
+
+@pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "toml"], ids=where)
+def test_a_file_of_known_failures_is_read(block: object) -> None:
+    title, text = getattr(block, "title", ""), getattr(block, "text", "")
+    assert title == KNOWN_FILE, "another file needs a check of its own"
+    planned = build_matrix(default_registry()).planned
+    assert read_known(tomllib.loads(text), planned, name=title).failure
 
 
 def test_the_readme_tells_the_number_of_mutants_once() -> None:
@@ -170,7 +179,9 @@ def test_the_rule_that_leaves_cases_out_does_so() -> None:
     assert any(row.reason == "we have no S3" for row in matrix.excluded)
 
 
-@pytest.mark.parametrize("block", [b for b in BLOCKS if b.title and b.page not in OWN_FILES], ids=where)
+@pytest.mark.parametrize(
+    "block", [b for b in BLOCKS if b.title and b.title != KNOWN_FILE and b.page not in OWN_FILES], ids=where
+)
 def test_a_shown_file_is_the_example(block: object) -> None:
     path = pages.EXAMPLE / block.title  # type: ignore[attr-defined]
     if path.exists():
@@ -286,7 +297,7 @@ def record_of(case: Case, engine: NativeEngine) -> CaseRecord:
     act = ActRecord(name=ActName.LOAD, passed=True, checks=(check,), diff=DiffReport(expected_rows=1, actual_rows=1))
     services = {
         "postgres": ("PostgreSQL", "18.6", "real", ""),
-        "clickhouse": ("ClickHouse", "26.9.2.1", "engine", clickhouse.EMULATED),
+        "clickhouse": ("ClickHouse", "26.9.2.1", "engine", clickhouse_http.EMULATED),
         "minio": ("moto", "5.2.5", "emulated", s3.EMULATED),
     }
     used = tuple(

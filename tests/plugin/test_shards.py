@@ -17,7 +17,7 @@ from pytest_dpone.core.gates.documents import SHARD, SHARDS, content_sha256, jso
 from pytest_dpone.core.strict import indented
 
 from .conftest import LIGHT, Project
-from .test_session_end import ALWAYS, FOR_RELEASE, documents
+from .test_session_end import ALWAYS, FOR_RELEASE, documents, run_id_of
 
 RELEASE = "--dpone-profile=real_local"
 LOCAL = "--dpone-profile=local_live"
@@ -184,7 +184,7 @@ def test_shards_of_a_release_are_go_together_and_never_alone(release: Project, m
     document = merged(release)
     jsonschema.Draft202012Validator(json_schemas()["shards.schema.json"]).validate(document)
     assert (document["schema"], document["passed"]) == (SHARDS.schema, True)
-    run_ids = {read(path)["run_id"] for path in out.rglob("*.json") if "evidence-chain" not in path.parts}
+    run_ids = {run_id_of(read(path)) for path in out.rglob("*.json") if "evidence-chain" not in path.parts}
     assert len(run_ids) == 1
     assert run_ids.isdisjoint(read(folder / "shard.json")["run_id"] for folder in folders)
     assert read(out / "service_markers.json")["facts"]["markers"]["integration_postgres"]["passed"] == 1

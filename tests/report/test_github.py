@@ -8,7 +8,7 @@ import pytest
 
 from pytest_dpone.core.gates.ruling import GateResult
 from pytest_dpone.core.model import Case, CaseRecord, Strategy, Verdict
-from pytest_dpone.report.github import LIMIT, step_summary
+from pytest_dpone.report.github import LIMIT, error_commands, step_summary
 
 GATES = (
     GateResult("service_markers", "failed", (("integration_minio.failed", "integration_minio: 1 failed"),)),
@@ -59,3 +59,26 @@ def test_what_does_not_fit_is_counted(limit: int) -> None:
 def test_nothing_is_written_where_nothing_fits() -> None:
     assert summary([red(1)], 100) == ""
     assert summary([red(1)], 0) == ""
+
+
+def test_error_commands_hold_hostile_text() -> None:
+    hostile = CaseRecord.of(
+        Case("a,b", "c:d", Strategy.SCD2),
+        Verdict.FAILED,
+        detail="50% lost\r\n::set-env name=X::1\x1b[31m",
+        rerun="pytest",
+    )
+    (line,) = error_commands([hostile], [f"{hostile.case_id}.failed"], [])
+    assert line == (
+        "::error title=a%2Cb_to_c%3Ad__scd2::failed: 50%25 lost%0A::set-env name=X::1\\x1b[31m%0Arerun: pytest"
+    )
+
+
+def test_ten_error_commands_at_most() -> None:
+    red = [CaseRecord.of(Case(f"s{n}", "k", Strategy.SCD2), Verdict.FAILED, detail="x") for n in range(25)]
+    lines = error_commands(red, [f"{record.case_id}.failed" for record in red], [])
+    assert len(lines) == 10
+    assert lines[-1] == "::error title=pytest-dpone::16 more: see the summary and the artifacts"
+    assert error_commands([], ["markers.nothing_passed"], []) == [
+        "::error title=markers.nothing_passed::markers.nothing_passed"
+    ]

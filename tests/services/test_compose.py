@@ -323,10 +323,10 @@ def test_a_stand_in_says_so(labels: dict[str, str] | None, expected: dict[str, s
 
 @pytest.mark.parametrize("name", ["clickhouse", "minio"])
 def test_the_images_of_stand_ins_say_what_the_embedded_ones_say(name: str) -> None:
-    from pytest_dpone.services.embedded import clickhouse, s3
+    from pytest_dpone.services.embedded import clickhouse_http, s3
 
     text = (Path(__file__).parents[2] / "docker" / "test-images" / name / "Dockerfile").read_text()
-    emulated = {"clickhouse": clickhouse.EMULATED, "minio": s3.EMULATED}[name]
+    emulated = {"clickhouse": clickhouse_http.EMULATED, "minio": s3.EMULATED}[name]
     assert f'dev.pytest-dpone.emulated="{emulated}"' in text
     image = SERVICES[name].image
     assert image is not None

@@ -35,6 +35,10 @@ def build_parser() -> argparse.ArgumentParser:
     merge = commands.add_parser("merge", help="make one run of the shards of a run, and judge it")
     merge.add_argument("folders", nargs="+", metavar="DIR", help="what shards have left, one or more of them in each")
     merge.add_argument("--output-dir", required=True, metavar="DIR", help="folder of the artifacts of the whole run")
+    diff = commands.add_parser("diff", help="say what changed between two runs")
+    diff.add_argument("before", metavar="RUN_A", help="folder that a run has left")
+    diff.add_argument("after", metavar="RUN_B", help="folder that another one has left")
+    _add_format(diff)
     add_signing(commands)
     add_ops(commands)
     return parser

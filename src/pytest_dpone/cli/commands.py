@@ -128,6 +128,28 @@ def merge(arguments: argparse.Namespace) -> int:
     return run(arguments)
 
 
+def diff(arguments: argparse.Namespace) -> int:
+    """Say what changed between two runs. Status 1 if something is worse, 3 if a run can't be believed."""
+    from pathlib import Path
+
+    from ..errors import ArtifactError
+    from ..run.compare import compare, read_run, same
+
+    try:
+        before, after = read_run(Path(arguments.before)), read_run(Path(arguments.after))
+    except ArtifactError as error:
+        print(error, file=sys.stderr)
+        return 3
+    changes = compare(before, after)
+    rows = [(change.kind, change.subject, change.what, change.before, change.after) for change in changes]
+    _show(("kind", "subject", "what", "before", "after"), rows, arguments.format)
+    kinds = [change.kind for change in changes]
+    if arguments.format == "text":
+        words = ", ".join(f"{kinds.count(kind)} {kind}" for kind in ("worse", "better", "other"))
+        print(f"{words}; {same(before, after, changes)} cases are the same")
+    return 1 if "worse" in kinds else 0
+
+
 def keygen(arguments: argparse.Namespace) -> int:
     """Make a key; see `cli.signing`."""
     from .signing import run

@@ -192,6 +192,18 @@ class ServiceRecord(Frozen):
     digest: str = ""
 
 
+class KnownFailure(Frozen):
+    """What a project says of a case that it knows to fail (`core.known`)."""
+
+    reason: str
+    owner: str
+    expires: str = Field(pattern=r"^\d{4}-\d\d-\d\d$")
+    """The last day on which it counts."""
+
+    def __str__(self) -> str:
+        return f"{self.reason} ({self.owner}, until {self.expires})"
+
+
 class CaseRecord(Frozen):
     """What one case left: planned acts, observed facts, verdict; `record` in `matrix/<case_id>__behavior.json`."""
 
@@ -213,6 +225,8 @@ class CaseRecord(Frozen):
     seconds: float = Field(ge=0, default=0.0)
     finished_at: str = ""
     """UTC, RFC 3339; empty for cases that did not run."""
+    known: KnownFailure | None = None
+    """Set if the project knows the case to fail; only `local_live` looks for that."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True, serialize_by_alias=True
@@ -231,6 +245,11 @@ class CaseRecord(Frozen):
             red += [a.name for a in self.acts if not a.passed]
             if red:
                 raise ValueError(f"{self.case_id}: passed beside red checks: {', '.join(red)}")
+
+    @property
+    def excused(self) -> bool:
+        """If the case failed as it is known to: a feature branch may live with it, and it never counts as passed."""
+        return self.verdict is Verdict.FAILED and self.known is not None
 
     @classmethod
     def of(cls, case: Case, verdict: Verdict, **facts: object) -> CaseRecord:

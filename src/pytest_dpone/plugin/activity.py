@@ -85,6 +85,7 @@ def find_activity(raw: Raw, environ: Mapping[str, str]) -> Activity | None:
     if not given and not any(wishes.values()):
         return None
     options = parse(raw)
+    _check_known(options, given)
     suites = _suites(options, given, wishes)
     _check_wishes(options, given, suites, wishes)
     _check_vendor(options, wishes)
@@ -151,6 +152,14 @@ def _check_wishes(
         raise _contradiction("DPONE_RUN_INTEGRATION_MATRIX=0", asked)
     if wishes["DPONE_RUN_INTEGRATION_LIVE"] and "profile" in given and options.profile != "vendor_live":
         raise _contradiction("DPONE_RUN_INTEGRATION_LIVE=1", f"the profile {options.profile}")
+
+
+def _check_known(options: Options, given: set[str]) -> None:
+    if "known_failures" in given and (options.simulated or _profile(options) != "local_live"):
+        what = "a simulated run" if options.simulated else f"the profile {_profile(options)}"
+        raise pytest.UsageError(
+            f"--dpone-known-failures contradicts {what}, which knows of no excuse\nhint: leave it out"
+        )
 
 
 def _check_vendor(options: Options, wishes: Mapping[str, bool | None]) -> None:

@@ -47,6 +47,7 @@ class Options:
     minimum: str
     maximum: str
     accept_fidelity: tuple[str, ...]
+    known_failures: str
     plan: bool
     lock: str
     include_vendor_live: bool

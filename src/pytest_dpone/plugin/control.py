@@ -144,6 +144,8 @@ class Control:
                 terminalreporter.write_line(f"dpone: {text}")
             return
         decision = self._outcome.decision
+        for text in self._annotations(self._outcome):
+            terminalreporter.write_line(text)
         colour = {
             ("yellow" if decision.word in ("SIMULATED", "SHARD") else "green") if decision.passed else "red": True
         }
@@ -172,6 +174,14 @@ class Control:
             return list(outcome.lines) if isinstance(outcome, SelfcheckOutcome) else []
         short = self.config.get_verbosity() < 0
         return self._ending.lines(outcome, width=min(100, reporter._tw.fullwidth), short=short)
+
+    def _annotations(self, outcome: Outcome | SelfcheckOutcome) -> list[str]:
+        from ..report.github import error_commands
+        from ..run.certification import Outcome
+
+        if os.environ.get("GITHUB_ACTIONS") != "true" or not isinstance(outcome, Outcome):
+            return []
+        return error_commands(outcome.records, outcome.decision.blockers, outcome.gates)
 
     def _show(self, record: CaseRecord) -> None:
         reporter = self.config.pluginmanager.get_plugin("terminalreporter")

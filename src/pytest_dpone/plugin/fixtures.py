@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import pytest
 
 from .active import SIMULATED, case_param, session_or_skip
-from .markers import excuse
+from .markers import excuse, known_to_fail
 
 if TYPE_CHECKING:
     from ..core.model import Case, CaseRecord
@@ -115,6 +115,7 @@ def dpone_certify(request: pytest.FixtureRequest) -> CertifyCase:
             services=session.services,
             settings=session.settings,
         )
+        record = session.as_known(record)
         keep(request.node, record)
         judge(record)
         return record
@@ -166,7 +167,15 @@ def judge(record: CaseRecord) -> None:
     from ..report.terminal import failure_lines
 
     if record.verdict is Verdict.PASSED:
+        if record.known is not None:
+            pytest.fail(
+                f"{visible(record.case_id)} passed, and is known to fail: {visible(str(record.known))}\n"
+                "hint: remove its entry from the known failures",
+                pytrace=False,
+            )
         return
+    if record.excused:
+        raise known_to_fail(f"known failure: {visible(str(record.known))}: {visible(record.detail)}")
     if record.reason is NotRun.BUDGET:
         pytest.skip(f"{record.reason}: {visible(record.detail)}")
     if record.reason is not None and record.reason.tolerated:

@@ -24,6 +24,13 @@ _id: pytest.StashKey[str] = pytest.StashKey()
 _failed: pytest.StashKey[bool] = pytest.StashKey()
 
 
+def known_to_fail(detail: str) -> pytest.xfail.Exception:  # type: ignore[name-defined]
+    """The end of a test whose case fails as the project knows it to; to be raised. `--runxfail` makes it a failure."""
+    failed = pytest.xfail.Exception(detail)
+    setattr(failed, EXCUSE, _KNOWN)
+    return failed
+
+
 def excuse(reason: NotRun, detail: str) -> pytest.skip.Exception:  # type: ignore[name-defined]
     """A skip that a feature branch may live with, told apart from the skips of anybody else; to be raised."""
     skipped = pytest.skip.Exception(f"{reason}: {detail}")
@@ -136,7 +143,8 @@ class MarkerTally:
         return MarkerFacts(profile=profile, markers=markers, required=required)
 
 
-_WORST = ("passed", "unavailable", "not_implemented", "skipped", "rerun", "failed")
+_KNOWN = "known"
+_WORST = ("passed", "unavailable", "not_implemented", _KNOWN, "skipped", "rerun", "failed")
 
 
 def _worse(known: str | None, word: str) -> str:
@@ -146,8 +154,9 @@ def _worse(known: str | None, word: str) -> str:
 def _outcome(report: pytest.TestReport) -> str:
     if report.failed:
         return "failed"
-    if reason := getattr(report, EXCUSE, None):
-        return "unavailable" if reason == "unavailable" else "not_implemented"
+    reason: str | None = getattr(report, EXCUSE, None)
+    if reason:
+        return reason if reason in ("unavailable", _KNOWN) else "not_implemented"
     # A test that was expected to fail proves nothing, whatever it did.
     if report.skipped or hasattr(report, "wasxfail"):
         return "skipped"

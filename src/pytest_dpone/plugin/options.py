@@ -301,6 +301,14 @@ TABLE: tuple[Row, ...] = (
         kind="many",
     ),
     Row(
+        "known-failures",
+        "DPONE_KNOWN_FAILURES",
+        values.plain,
+        "TOML file of cases that are known to fail, which local_live tolerates; without it "
+        "dpone-known-failures.toml of rootdir, if there is one.",
+        metavar="FILE",
+    ),
+    Row(
         "plan",
         "DPONE_PLAN",
         values.flag,

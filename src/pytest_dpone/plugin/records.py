@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 ATTRIBUTE = "dpone_records"
 MUTANTS = "dpone_mutants"
 ENGINES = "dpone_engines"
+_PROPERTY = "dpone_"
 
 _SERVICES = tuple(f"dpone_{marker.removeprefix('integration_')}" for marker in SERVICE_MARKERS)
 _kept: pytest.StashKey[list[CaseRecord]] = pytest.StashKey()
@@ -26,6 +27,22 @@ _trials: pytest.StashKey[list[str]] = pytest.StashKey()
 def keep(item: pytest.Item, record: CaseRecord) -> None:
     """Keep a record until the report of the current phase is made."""
     item.stash.setdefault(_kept, []).append(record)
+    tell_properties(item, record)
+
+
+def tell_properties(item: pytest.Item, record: CaseRecord) -> None:
+    """What `junit.xml` and others say of the test beside its outcome; of the last record, if there are several."""
+    facts = {
+        "case_id": record.case_id,
+        "verdict": "known failure" if record.excused else record.reason or record.verdict,
+        "engine": record.engine,
+        "rows": record.rows,
+        "seed": record.seed,
+        "seconds": record.seconds,
+        "rerun": record.rerun,
+    }
+    others = [(name, value) for name, value in item.user_properties if not name.startswith(_PROPERTY)]
+    item.user_properties[:] = [*others, *((f"{_PROPERTY}{name}", str(value)) for name, value in facts.items())]
 
 
 def keep_trial(item: pytest.Item, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import time
@@ -22,6 +23,7 @@ from .collection import SuiteModule, keep_selected, keep_shard, suite_items
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
+    from ..core.known import KnownFailures
     from ..core.model import Case, CaseRecord
     from ..core.wire import Engine
     from ..run.plan import Plan
@@ -170,6 +172,41 @@ class DponeSession:
     def saw(self, engine: Engine) -> None:
         """Note who certifies, for the binding of the source: a test may bring an engine of its own."""
         self._seen.setdefault(type(engine), False)
+
+    @cached_property
+    def known(self) -> KnownFailures:
+        """The failures that the project knows; only `local_live` looks for them. Raises `pytest.UsageError`."""
+        from ..core.known import KnownFailures
+        from ..run.known import load_known
+        from .folders import base_of
+
+        options = self.activity.options
+        if self.activity.profile != "local_live" or options.simulated:
+            return KnownFailures()
+        name = options.known_failures
+        file = base_of(self.config, self.activity, "known_failures") / name if name else None
+        with usage_errors():
+            return load_known(self.config.rootpath, self.plan.matrix.planned, file=file)
+
+    @property
+    def today(self) -> dt.date:
+        """The day on which the run started, in UTC."""
+        return dt.datetime.fromtimestamp(self.started, dt.UTC).date()
+
+    def as_known(self, record: CaseRecord) -> CaseRecord:
+        """The record of a case that was played, with what the project knows of it."""
+        known = self.known.of(record.case_id, engine=record.engine, today=self.today) if not record.reason else None
+        return record.model_copy(update={"known": known}) if known is not None else record
+
+    def expired(self) -> list[str]:
+        """What to tell of known failures that count no more, and speak of cases of this run."""
+        if not self.known.failure:
+            return []
+        return [
+            f"the known failure {entry.case} expired on {entry.expires} ({entry.owner}): {entry.reason}\n"
+            "hint: mend it, or agree on another date"
+            for entry in self.known.expired(self.plan.scope, engine=self.engine.name, today=self.today)
+        ]
 
     def over_budget(self, case: Case, *, engine: str) -> CaseRecord | None:
         """The record of a case that may not begin any more, or None."""

@@ -19,6 +19,7 @@ from .terminal import cell_word
 _KINDS = {
     "ok": "passed",
     "FAIL": "failed",
+    "known": "failed, as the project knows",
     "LOST": "not run, not excused",
     "todo": "not implemented yet",
     "n/a": "unavailable",
@@ -171,6 +172,8 @@ def _meta(record: CaseRecord, measured: CaseMetrics) -> str:
 
 def _body(record: CaseRecord, measured: CaseMetrics, document: str | None) -> Iterator[Markup]:
     why = ": ".join(filter(None, (record.reason, record.detail)))
+    if record.known is not None:
+        yield _WHY % _short(visible(f"Known to fail: {record.known}"))
     if why:
         yield _WHY % _short(visible(why))
     elif not measured.acts:

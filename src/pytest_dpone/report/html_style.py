@@ -46,12 +46,12 @@ td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
 td.long{min-width:20rem;overflow-wrap:anywhere}
 .tag{display:inline-block;min-width:3.4rem;padding:0 .4rem;border:1px solid transparent;border-radius:.2rem;
 text-align:center;font-size:.9rem;font-weight:600;white-space:nowrap}
-.ok,.FAIL,.LOST,.todo,.na{print-color-adjust:exact;-webkit-print-color-adjust:exact}
+.ok,.FAIL,.LOST,.todo,.na,.known{print-color-adjust:exact;-webkit-print-color-adjust:exact}
 .tag.ok,td.ok,.ok a{background:var(--ok);color:var(--on-ok)}
 .tag.FAIL,td.FAIL,.FAIL a{background:var(--fail);color:var(--on-fail)}
 .tag.LOST,td.LOST,.LOST a{background:var(--lost);color:var(--on-lost)}
 .tag.todo,td.todo,.todo a{background:var(--todo);color:var(--on-todo)}
-.tag.na,td.na,.na a{background:var(--na);color:var(--on-na)}
+.tag.na,td.na,.na a,.tag.known,td.known,.known a{background:var(--na);color:var(--on-na)}
 .map th{padding:.25rem .5rem}
 .map td{padding:0;min-width:4.8rem;font-size:.85rem;text-align:center;white-space:nowrap;color:var(--muted)}
 .map td a{display:block;padding:.25rem .4rem;text-decoration:none}

@@ -13,6 +13,8 @@ def case_markdown(record: CaseRecord, head: Mapping[str, object]) -> str:
     """One case; `head` holds the common fields of the JSON twin."""
     verdict = str(record.reason or record.verdict)
     lines = [f"# {markdown(record.case_id)}: {verdict}", ""]
+    if record.known is not None:
+        lines += [f"Known to fail: {markdown(str(record.known))}", ""]
     if record.detail:
         lines += [markdown(record.detail), ""]
     lines += _facts({**_common(head), "engine": record.engine, "rows": record.rows, "seed": record.seed})
@@ -30,12 +32,15 @@ def report_markdown(records: Sequence[CaseRecord], head: Mapping[str, object]) -
     """The whole run; `head` holds the common fields of the JSON twin and `headline`."""
     kills = Kills.of(head.get("mishaps"))
     lines = ["# Certification report", "", f"**{markdown(str(head.get('headline', '')))}**", "", *_facts(_common(head))]
-    red = [record for record in records if record.verdict is Verdict.FAILED]
+    red = [record for record in records if record.verdict is Verdict.FAILED and not record.excused]
     if red:
         lines += ["", "## Red cases", ""]
         lines += [
             f"- {code(r.case_id)}: {markdown(r.detail) or 'see its document'}. Again: {code(r.rerun)}" for r in red
         ]
+    if known := [record for record in records if record.excused]:
+        lines += ["", "## Known failures", "", "They are not passed, and no release may have them.", ""]
+        lines += [f"- {code(r.case_id)}: {markdown(str(r.known))}. Again: {code(r.rerun)}" for r in known]
     if line := kills.line():
         lines += ["", "## Kills and mishaps", "", f"{markdown(line)}.", ""]
         proofs = [(code(name), str(count)) for name, count in kills.proofs.items()]

@@ -27,6 +27,7 @@ _HEADS = {
 }
 _CELLS = {NotRun.NOT_IMPLEMENTED: "todo", NotRun.UNAVAILABLE: "n/a"}
 _LEGEND = "ok passed · FAIL failed · LOST not run, not excused · todo not implemented yet · n/a unavailable"
+_KNOWN_LEGEND = " · known failed as known"
 _COLUMN = 8
 _FULL_TEXT = 10
 _SAMPLES = 3
@@ -61,10 +62,11 @@ def failure_lines(record: CaseRecord) -> list[Line]:
 
 def summary_lines(records: Sequence[CaseRecord], *, width: int = 100, short: bool = False) -> list[Line]:
     """The section that ends a run, but for its verdict. `short` leaves out the grid, the reasons and the services."""
-    red = [record for record in records if record.verdict is not Verdict.PASSED and record.reason not in _CELLS]
+    red = [record for record in records if cell_word(record) in ("FAIL", "LOST")]
     lines = [] if short else [*_grid(records, width), Line("")]
     lines += _red_cases(red)
     if not short:
+        lines += _known(records, width)
         lines += _reasons(records, width)
         lines += _services(records)
     return lines
@@ -85,7 +87,9 @@ def cell_word(record: CaseRecord | None) -> str:
     if record is None:
         return "·"
     if record.verdict is Verdict.PASSED:
-        return "ok"
+        return "ok" if record.known is None else "FAIL"
+    if record.excused:
+        return "known"
     if record.reason is None:
         return "FAIL"
     return _CELLS.get(record.reason, "LOST")
@@ -165,7 +169,9 @@ def _grid(records: Sequence[CaseRecord], width: int) -> list[Line]:
         left = max(len(_pair(pair)) for pair in shown) + 1
         lines.append(Line(" " * left + "".join(f"{_HEADS[s]:<{_COLUMN}}" for s in strategies).rstrip(), "bold"))
         lines += [_grid_line(_pair(pair), cells, strategies, left) for pair, cells in shown.items()]
-        lines.append(Line(_LEGEND))
+        lines.append(
+            Line(_LEGEND + (_KNOWN_LEGEND if any(r.excused for c in shown.values() for r in c.values()) else ""))
+        )
     folded = [_pair(pair) for pair in pairs if pair not in shown]
     return lines + _folded(folded, width)
 
@@ -214,6 +220,16 @@ def _reasons(records: Sequence[CaseRecord], width: int) -> list[Line]:
         text = f"{reason} ({details.total()}): {'; '.join(texts)}"
         tone: Tone = "yellow" if reason in _CELLS else "red"
         lines += [Line(line, tone) for line in wrap(text, width, subsequent_indent="  ")]
+    return [*lines, Line("")] if lines else []
+
+
+def _known(records: Sequence[CaseRecord], width: int) -> list[Line]:
+    """The failures that the project knows, each with what it says of them."""
+    known = [record for record in records if record.excused]
+    lines = [Line(f"known failures ({len(known)}), which no release may have:", "yellow")] if known else []
+    for record in known:
+        text = f"  {visible(record.case_id)}: {_short(str(record.known), _DETAIL)}"
+        lines += [Line(line, "yellow") for line in wrap(text, width, subsequent_indent="    ")]
     return [*lines, Line("")] if lines else []
 
 

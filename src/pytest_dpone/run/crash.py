@@ -48,6 +48,8 @@ ROWS, BATCH = 240, 60
 _TRIES = 5
 """How often a random kill is played that came too late, each time with half of the time."""
 _FIRST = ("applied", 1)
+_ARRIVAL = 5.0
+"""Seconds in which the services must show what an engine that stands at its point has sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,9 +252,13 @@ class _Attempt:
         Its last step may be to show the rows, or to keep the state of rows that are to be seen already: which one it
         is, the engine and the sink decide, so it is observed.
         """
-        now, point = self._look(), self.trial.point
-        fresh = {name for name, rows in now.contents.items() if rows and before.contents.get(name) != rows}
-        changed = not now.locked and now.table != before.table
+        point = self.trial.point
+        fresh, changed = self._since(before)
+        # What a client sends in the background may not have arrived yet.
+        deadline = time.monotonic() + _ARRIVAL
+        while point != "begun" and not fresh and not changed and time.monotonic() < deadline:
+            time.sleep(0.1)
+            fresh, changed = self._since(before)
         if point == "begun":
             proof, told = not fresh and not changed, f"something was written already: {sorted(fresh)}"
         elif point == "staged":
@@ -264,6 +270,12 @@ class _Attempt:
         self._check("proof", expected=True, actual=proof, detail="" if proof else told)
         if proof:
             observe(self.act, f"{PROOFS}{self._shown(changed=changed)}", 1)
+
+    def _since(self, before: _Seen) -> tuple[set[str], bool]:
+        """What holds rows now that were not there, and if the table itself shows a change."""
+        now = self._look()
+        fresh = {name for name, rows in now.contents.items() if rows and before.contents.get(name) != rows}
+        return fresh, not now.locked and now.table != before.table
 
     def _shown(self, *, changed: bool) -> str:
         """What was proven, in words of the report."""

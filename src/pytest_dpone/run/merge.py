@@ -24,7 +24,7 @@ from .gate_files import new_stamp, publish
 from .inputs import GateInputs
 from .junit import merge_junit
 from .origin import Origin
-from .page import write_page
+from .page import write_reports
 from .plan import Plan
 from .publication import Identity, Publication
 from .scope import Scope
@@ -154,8 +154,7 @@ class _Merging:
         )
 
         def page(gates: Sequence[GateResult]) -> None:
-            problem = write_page(self.tree, self.plan, cases, gates=gates, stamp=self.stamp)
-            self.told += [problem] if problem else []
+            self.told += write_reports(self.tree, self.plan, cases, gates=gates, stamp=self.stamp)
 
         return Conclusion(self.tree, self.inputs, self.stamp, page).conclude(measured)
 

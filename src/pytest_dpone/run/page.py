@@ -1,9 +1,10 @@
-"""The page of a run for people: written before the artifact index, which lists it as every other file."""
+"""What a run writes for people and other tools, before the artifact index, which lists it as every other file."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path, PurePath
 
 from ..core.gates.documents import Stamp
@@ -11,12 +12,34 @@ from ..core.gates.kills import summed
 from ..core.gates.ruling import GateResult
 from ..core.gates.tallies import runtime_of
 from ..errors import MissingExtra, require
-from ..evidence.artifacts import write_text
+from ..evidence.artifacts import write_json, write_text
+from ..report.ctrf import ctrf_report
 from ..report.gates import told_blockers
 from .certification import Cases
 from .plan import Plan
 from .publication import behavior_name, has_behavior
-from .tree import PAGE, PAGE_MARK, Tree, has_mark
+from .tree import CTRF, CTRF_MARK, PAGE, PAGE_MARK, Tree, has_mark
+
+
+def write_reports(tree: Tree, plan: Plan, cases: Cases, *, gates: Sequence[GateResult], stamp: Stamp) -> list[str]:
+    """Write the page and the CTRF report; returns why one is missing. Raises `ArtifactError`."""
+    return [
+        problem
+        for problem in (write_page(tree, plan, cases, gates=gates, stamp=stamp), write_ctrf(tree, cases, stamp))
+        if problem
+    ]
+
+
+def write_ctrf(tree: Tree, cases: Cases, stamp: Stamp) -> str:
+    """Write `ctrf-report.json` into the root of `tree`; returns why there is none, or an empty text.
+
+    Raises `ArtifactError` if it can't be written.
+    """
+    path = tree.root / CTRF
+    if _in_the_way(path, CTRF_MARK):
+        return f"{CTRF} was not written: {path} is in the way, and was not written by pytest-dpone"
+    write_json(path, ctrf_report(cases.records, stamp, version=version("pytest-dpone")))
+    return ""
 
 
 def write_page(tree: Tree, plan: Plan, cases: Cases, *, gates: Sequence[GateResult], stamp: Stamp) -> str:
@@ -33,7 +56,7 @@ def write_page(tree: Tree, plan: Plan, cases: Cases, *, gates: Sequence[GateResu
         return f"{PAGE} was not written: htpy is not installed ({missing.hint})"
     except ImportError as error:
         return f"{PAGE} was not written: htpy can't be imported: {error}"
-    if _in_the_way(path):
+    if _in_the_way(path, PAGE_MARK):
         return f"{PAGE} was not written: {path} is in the way, and was not written by pytest-dpone"
     folder = PurePath(os.path.relpath(tree.matrix, tree.root))
     metrics = tuple(tally.metrics for tally in cases.tallies)
@@ -67,8 +90,8 @@ def _blockers(cases: Cases, gates: Sequence[GateResult]) -> tuple[tuple[str, str
     return tuple((code, text or cases.problems.get(code) or why.get(code.partition(".")[0], "")) for code, text in told)
 
 
-def _in_the_way(path: Path) -> bool:
+def _in_the_way(path: Path, mark: bytes) -> bool:
     try:
-        return os.path.lexists(path) and not has_mark(path, PAGE_MARK)
+        return os.path.lexists(path) and not has_mark(path, mark)
     except OSError:
         return True

@@ -148,5 +148,6 @@ def case_row(record: CaseRecord, tally: Tally) -> dict[str, object]:
         "rows": record.rows,
         "acts": acts,
         "seconds": record.seconds,
+        "known": record.known and record.known.model_dump(mode="json"),
         "behavior": behavior_name(record.case_id) if acts or _ended_unplanned(record) else None,
     }

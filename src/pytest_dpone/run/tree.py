@@ -11,11 +11,14 @@ from ..core.gates.matrix import SCHEMA_REPORT
 from ..core.model import SCHEMA_BEHAVIOR
 from ..errors import ArtifactError
 from ..evidence.artifacts import check_writable, hold, remove_stale, remove_stale_file
+from ..report.ctrf import MARK
 
 EXPORTS = {RUNTIME.name: (".prom", ".otlp.jsonl")}
 """Kind → endings of the files that stand beside its document."""
 JUNIT = "junit.xml"
 JUNIT_PROPERTY = "dpone_run_id"
+CTRF = "ctrf-report.json"
+CTRF_MARK = MARK.encode()
 PAGE = "report.html"
 PAGE_MARK = b'<meta name="generator" content="pytest-dpone">'
 
@@ -65,6 +68,7 @@ class Tree:
                 beside = [self.file(kind).with_suffix(ending) for ending in EXPORTS.get(kind.name, ())]
                 remove_stale_file(self.file(kind), schemas=(kind.schema,), beside=beside)
         self._clear_marked(JUNIT, JUNIT_PROPERTY.encode())
+        self._clear_marked(CTRF, CTRF_MARK)
         self._clear_marked(PAGE, PAGE_MARK)
 
     def _clear_marked(self, name: str, mark: bytes) -> None:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..core.gates.matrix import PASSED_THOUGH_KNOWN
 from ..core.gates.ruling import RELEASE_PROFILES
 from ..core.model import CaseRecord, NotRun, Verdict
 from ..errors import UsageError
@@ -13,6 +14,8 @@ from ..errors import UsageError
 SIMULATED = "mock_local"
 """The run mode in which no row of a service is moved: it gives another word, and no artifact of it says `passed`."""
 
+
+_KNOWN = "known failure"
 
 SHARD = "SHARD"
 """The word of a part of a run, which says nothing of the whole."""
@@ -105,7 +108,8 @@ def _simulated(records: Sequence[CaseRecord], matrix_size: int, extra: tuple[str
 
 
 def _local(records: Sequence[CaseRecord]) -> list[str]:
-    red = [code for r in records if not (r.reason and r.reason.tolerated) for code in blockers_of(r)]
+    red = [code for r in records if not (r.excused or (r.reason and r.reason.tolerated)) for code in blockers_of(r)]
+    red += [f"{r.case_id}.{PASSED_THOUGH_KNOWN}" for r in records if r.known and r.verdict is Verdict.PASSED]
     if not any(record.verdict is Verdict.PASSED for record in records):
         red.append("scope.nothing_passed")
     return red
@@ -127,12 +131,14 @@ def _real(records: Sequence[CaseRecord], matrix_size: int, accepted: Sequence[st
 
 
 def _counts(records: Sequence[CaseRecord], matrix_size: int, *, passed: str = "passed") -> str:
-    words: Counter[str] = Counter(str(r.reason or r.verdict) for r in records)
+    words: Counter[str] = Counter(_KNOWN if r.excused else str(r.reason or r.verdict) for r in records)
     good = words.pop("passed", 0)
     planned = f"{len(records)} planned cases" if len(records) == matrix_size else _selected(len(records), matrix_size)
     parts = [f"{good} of {planned} {passed}"]
     if failed := words.pop("failed", 0):
         parts.append(f"{failed} failed")
+    if known := words.pop(_KNOWN, 0):
+        parts.append(_many(known, _KNOWN))
     order = sorted(NotRun, key=lambda reason: not reason.tolerated)
     parts += [f"{words[reason]} {reason}" for reason in order if words[reason]]
     return "; ".join(parts)

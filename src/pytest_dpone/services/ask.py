@@ -24,13 +24,26 @@ class Answer:
 
     product: str
     version: str
+    fidelity: str = "real"
+    """How real the server is, as far as it says so itself: `real`, `engine` or `emulated`."""
     emulated: str = ""
     """What is not the vendor's, if the server says that it is a stand-in."""
 
-    @property
-    def fidelity(self) -> str:
-        """How real the server is, as far as it says so itself."""
-        return "emulated" if self.emulated else "real"
+
+STAND_IN = "X-Dpone-Stand-In"
+"""Header by which our own HTTP servers tell that they stand in for another: `engine; what is emulated`."""
+
+
+def stand_in(headers: Mapping[str, str]) -> dict[str, str]:
+    """Fidelity and what is emulated, as the headers of an answer (names in lower case) tell them."""
+    told = headers.get(STAND_IN.lower())
+    if told is None:
+        return {}
+    fidelity, _, emulated = told.partition("; ")
+    return {
+        "fidelity": "engine" if fidelity == "engine" else "emulated",
+        "emulated": emulated or "everything, since it does not say what",
+    }
 
 
 def ask(service: str, url: str, *, timeout: float = 5.0) -> Answer:
@@ -67,11 +80,11 @@ def _postgres(url: str, timeout: float) -> Answer:
 def _clickhouse(url: str, timeout: float) -> Answer:
     parts = urlsplit(url)
     headers = {"Authorization": _basic(_user(parts, "default"), _password(parts))}
-    status, _, body = _get(parts, "/?query=" + quote("SELECT version()"), headers, timeout, default_port=8123)
+    status, told, body = _get(parts, "/?query=" + quote("SELECT version()"), headers, timeout, default_port=8123)
     text = body.decode(errors="replace").strip()
     if status != 200:
         raise ServiceFailed(f"HTTP {status}: {text[:300]}", hint=_hint(text))
-    return Answer("ClickHouse", text)
+    return Answer("ClickHouse", text, **stand_in(told))
 
 
 def _mssql(url: str, timeout: float) -> Answer:
@@ -117,7 +130,7 @@ def _minio(url: str, timeout: float) -> Answer:
     version = headers.get("server", "").partition("/")[2].split(" ")[0]
     if product == "MinIO":
         version = _minio_version(parts, timeout) or version
-    return Answer(product, version or "unknown")
+    return Answer(product, version or "unknown", **stand_in(headers))
 
 
 def _schema_registry(url: str, timeout: float) -> Answer:
@@ -128,7 +141,9 @@ def _schema_registry(url: str, timeout: float) -> Answer:
         raise ServiceFailed(f"HTTP {status}: {str(told)[:300]}", hint=_hint(hint))
     status, said = _registry(url, "GET", "/v1/metadata/version", timeout=timeout)
     told = said if status == 200 and isinstance(said, dict) else {}  # Confluent's tells its version only
-    return Answer(str(told.get("product") or "Schema Registry"), str(told.get("version") or "unknown"))
+    product, version = str(told.get("product") or "Schema Registry"), str(told.get("version") or "unknown")
+    emulated = str(told.get("emulated") or "")
+    return Answer(product, version, "emulated" if emulated else "real", emulated)
 
 
 def _try_schema_registry(url: str, timeout: float) -> None:
@@ -159,7 +174,8 @@ def _api(url: str, timeout: float) -> Answer:
 def _kafka(url: str, timeout: float) -> Answer:
     from .kafka_ask import ask_kafka
 
-    return Answer(*ask_kafka(url, timeout))
+    product, version, emulated = ask_kafka(url, timeout)
+    return Answer(product, version, "emulated" if emulated else "real", emulated)
 
 
 def _try_kafka(url: str, timeout: float) -> None:

@@ -7,7 +7,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -128,9 +128,7 @@ def _await(container: Any, service: Service, spec: Spec) -> Ready:
         what=f"the container {spec.image}",
         ended=watch(wrapped),
     )
-    return Ready(
-        url=url, product=answer.product, version=answer.version, fidelity=answer.fidelity, emulated=answer.emulated
-    )
+    return Ready(url=url, **asdict(answer))
 
 
 def url_of(service: Service, *, user: str, password: str, port: int, own: bool) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 
 from ..core.secrets import redact
 from ..errors import ServiceFailed
@@ -24,15 +25,7 @@ def keep(spec: Spec, wire: Wire) -> None:
             f"the server at {redact(spec.url)} can't be reached: {error}",
             hint="check host and port in the address, and that the server is up",
         ) from None
-    wire.ready(
-        Ready(
-            url=spec.url,
-            product=answer.product,
-            version=answer.version,
-            fidelity=answer.fidelity,
-            emulated=answer.emulated,
-        )
-    )
+    wire.ready(Ready(url=spec.url, **asdict(answer)))
 
 
 if __name__ == "__main__":

@@ -10,10 +10,13 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
-from ..model import CaseRecord, NotRun, Scalar, ServiceRecord, Verdict
+from ..model import CaseRecord, KnownFailure, NotRun, Scalar, ServiceRecord, Verdict
 from .ruling import RELEASE_PROFILES, ROW, Ruling, Value, green, red
 
 SCHEMA_REPORT = "pytest-dpone/certification-report/v1"
+
+PASSED_THOUGH_KNOWN = "passed_though_known_to_fail"
+"""Code of a blocker: an entry of the known failures that is true no more."""
 
 _TOLERATED = (NotRun.UNAVAILABLE, NotRun.NOT_IMPLEMENTED)
 
@@ -31,6 +34,8 @@ class ReportedCase:
     """Name of the case's document, if it has one."""
     detail: str = ""
     """For people."""
+    known: KnownFailure | None = None
+    """Set if the project knows the case to fail."""
 
 
 class Report(BaseModel):
@@ -63,6 +68,7 @@ class MatrixCase:
     reason: NotRun | None = None
     problem: str = ""
     """What is wrong with the case's document, for people; empty if nothing is."""
+    known: KnownFailure | None = None
 
 
 class MatrixFacts(Value):
@@ -82,7 +88,7 @@ class MatrixFacts(Value):
 
 
 def judge_matrix(facts: MatrixFacts) -> tuple[Ruling, ...]:
-    """One ruling per case; `local_live` tolerates what is unavailable or not implemented, nothing else does."""
+    """One ruling per case; `local_live` tolerates what is unavailable, not implemented or known to fail."""
     release = facts.profile in RELEASE_PROFILES
     rulings = [_case(case, release=release) for case in facts.cases]
     rulings += [red(name, "not_reported", f"{name} is not in the report") for name in facts.strangers]
@@ -111,6 +117,7 @@ def matrix_facts(
             verdict=row.verdict,
             reason=row.reason,
             problem=_document_problem(row, documents.get(row.case_id)),
+            known=row.known,
         )
         for row in report.cases
     )
@@ -160,14 +167,21 @@ def _document_problem(row: ReportedCase, document: CaseRecord | str | None) -> s
         return f"its document {row.behavior} is missing" if row.behavior is not None else ""
     if (document.verdict, document.reason) != (row.verdict, row.reason):
         return f"its document says {document.reason or document.verdict}, the report {row.reason or row.verdict}"
+    if document.known != row.known:
+        return "its document and the report do not say the same of its being known to fail"
     return ""
 
 
 def _case(case: MatrixCase, *, release: bool) -> Ruling:
     if case.problem:
         return red(case.case_id, "document", f"{case.case_id}: {case.problem}")
+    known = None if release else case.known
+    if case.verdict is Verdict.PASSED and known is not None:
+        return red(case.case_id, PASSED_THOUGH_KNOWN, f"{case.case_id} passed, and is known to fail: {known}")
     if case.verdict is Verdict.PASSED:
         return green(case.case_id, "passed")
+    if case.verdict is Verdict.FAILED and known is not None:
+        return green(case.case_id, "known failure", text=str(known))
     word = str(case.reason or case.verdict)
     if case.reason in _TOLERATED and not release:
         return green(case.case_id, "tolerated", text=word)

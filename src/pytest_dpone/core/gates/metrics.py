@@ -17,6 +17,8 @@ Metrics = Annotated[dict[str, Measured], Field(min_length=1)]
 Direction = Literal["higher", "lower"]
 
 FAILURE_RATE = "failure_rate"
+KNOWN_FAILURES = "known_failures"
+"""How many cases failed as the project knows them to; they are not in the failure rate."""
 
 NO_BASELINE = (
     "there is no baseline to compare with: dpone_baseline names its file, "

@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from ..model import ActName, CaseRecord, NotRun, Verdict
 from .kills import Kills, kills_of
-from .metrics import FAILURE_RATE, Measured, Metrics
+from .metrics import FAILURE_RATE, KNOWN_FAILURES, Measured, Metrics
 from .ruling import RELEASE_PROFILES, ROW, Ruling, Value, green, red
 
 Count = Annotated[int, Field(ge=0)]
@@ -32,8 +32,8 @@ _OBSERVED = ("memory_peak_mb", "bytes")
 
 
 class MarkerCounts(Value):
-    """Tests of one marker by outcome. A feature branch may live with the last two: the service can't be had here, or
-    the case is not implemented yet."""
+    """Tests of one marker by outcome. A feature branch may live with the last three: the service can't be had here,
+    the case is not implemented yet, or it fails as the project knows."""
 
     passed: Count = 0
     failed: Count = 0
@@ -44,6 +44,8 @@ class MarkerCounts(Value):
     """Passed only after they had been run again; a feature branch may live with that."""
     unavailable: Count = 0
     not_implemented: Count = 0
+    known: Count = 0
+    """Failed as the project knows them to."""
 
 
 class MarkerFacts(Value):
@@ -132,7 +134,8 @@ def tally(record: CaseRecord) -> Tally:
 
     def row(found: Iterable[bool], text: str = "") -> CheckedRow | None:
         passed = list(found)
-        if not passed:
+        # A failure that is known shows nothing, and is told apart.
+        if not passed or record.excused:
             return None
         return CheckedRow(subject=record.case_id, checks=len(passed), failed=passed.count(False), text=text)
 
@@ -187,7 +190,11 @@ def runtime_of(cases: Sequence[CaseMetrics]) -> RuntimeFacts:
 
 def _marker(name: str, row: MarkerCounts, profile: str | None) -> Ruling:
     others = {"failed": row.failed, "skipped": row.skipped, "not run": row.not_run}
-    excused = {"unavailable": row.unavailable, "not implemented yet": row.not_implemented}
+    excused = {
+        "unavailable": row.unavailable,
+        "not implemented yet": row.not_implemented,
+        "failed as known": row.known,
+    }
     if profile in RELEASE_PROFILES:
         others |= {"passed only when run again": row.rerun, **excused}
     wrong = [f"{count} {word}" for word, count in others.items() if count]
@@ -230,7 +237,9 @@ def _case(record: CaseRecord) -> CaseMetrics:
     found: dict[str, int | float] = {}
     if record.acts:
         found = {"rows": record.rows, "duration_seconds": record.seconds}
-    if record.reason is None or not record.reason.tolerated:
+    if record.excused:
+        found[KNOWN_FAILURES] = 1
+    elif record.reason is None or not record.reason.tolerated:
         found[FAILURE_RATE] = int(record.verdict is not Verdict.PASSED)
     if record.verdict is Verdict.PASSED:
         found |= _throughput(acts)
@@ -261,7 +270,7 @@ def _totals(cases: Sequence[CaseMetrics]) -> dict[str, int | float]:
         totals[FAILURE_RATE] = round(sum(rates) / len(rates), 6)
     # Wrong rows give no number.
     totals |= _throughput(act for case in cases if case.verdict is Verdict.PASSED for act in case.acts)
-    for name in ("rows", "bytes"):
+    for name in ("rows", "bytes", KNOWN_FAILURES):
         if found := values(name):
             totals[name] = sum(found)
     for name in ("memory_peak_mb", "freshness_lag_seconds"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from dataclasses import asdict
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import quote
@@ -16,8 +17,6 @@ from ..life import die_with_parent, drop_root
 from .chdb_engine import Engine
 from .clickhouse_http import Front, http_server
 
-EMULATED = "HTTP transport; no users, replication, transactions, native TCP, asynchronous inserts or client query ids"
-
 
 def keep(spec: Spec, wire: Wire) -> None:
     """Serve ClickHouse's HTTP interface on a free port of 127.0.0.1 for one user, and stay until we are stopped."""
@@ -26,7 +25,7 @@ def keep(spec: Spec, wire: Wire) -> None:
         user, password = quote(spec.user, safe=""), quote(spec.password, safe="")
         url = f"clickhouse://{user}:{password}@127.0.0.1:{server.server_port}"
         answer = wait_until(lambda: ask("clickhouse", url), timeout=spec.timeout, what="the ClickHouse front")
-        wire.ready(Ready(url=url, product=answer.product, version=answer.version, fidelity="engine", emulated=EMULATED))
+        wire.ready(Ready(url=url, **asdict(answer)))
         stay()
     finally:
         shield()

@@ -15,9 +15,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from ..ask import STAND_IN
 from .chdb_engine import Engine, QueryError, Session, identifier
 from .clickhouse_formats import STREAMED, Joiner, NativeZones
 from .clickhouse_request import Body, Query, read_form
+
+EMULATED = "HTTP transport; no users, replication, transactions, native TCP, asynchronous inserts or client query ids"
 
 _GAP = rb"(?:\s|--[^\n]*\n|/\*.*?\*/)*"
 _INSERT = re.compile(
@@ -190,6 +193,7 @@ class Handler(BaseHTTPRequestHandler):
             "X-ClickHouse-Query-Id": query.query_id,
             "X-ClickHouse-Timezone": self.front.engine.timezone,
             "X-ClickHouse-Summary": json.dumps({name: str(value) for name, value in summary.items()}),
+            STAND_IN: f"engine; {EMULATED}",
         }
 
     def _send_error(self, error: Exception, query: Query, body: Body | None) -> None:

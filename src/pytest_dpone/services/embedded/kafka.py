@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 import threading
+from dataclasses import asdict
 from urllib.parse import quote
 
 from ...errors import require
@@ -30,10 +31,7 @@ def keep(spec: Spec, wire: Wire) -> None:
 
     url = address(spec, port)
     answer = wait_until(lambda: prove("kafka", url), timeout=spec.timeout, what="the Kafka broker", ended=ended)
-    ready = Ready(
-        url=url, product=answer.product, version=answer.version, fidelity="emulated", emulated=answer.emulated
-    )
-    wire.ready(ready)
+    wire.ready(Ready(url=url, **asdict(answer)))
     wire.died(stay(ended=ended))
 
 

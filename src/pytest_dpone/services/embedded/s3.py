@@ -7,6 +7,7 @@ import resource
 import sys
 import threading
 from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ...errors import require
-from ..ask import ask
+from ..ask import STAND_IN, ask
 from ..keeper import Ready, Spec, Wire, run, stay, wait_until
 from ..life import die_with_parent, drop_root, give_back_memory
 from ..sigv4 import RefusedError, check
@@ -34,8 +35,8 @@ def keep(spec: Spec, wire: Wire) -> None:
     """Serve S3 on a free port of 127.0.0.1 for the given key pair, and stay until we are stopped."""
     server = start(Path(spec.data), key=spec.user, secret=spec.password)
     url = f"s3://{quote(spec.user, safe='')}:{quote(spec.password, safe='')}@127.0.0.1:{server.server_port}"
-    wait_until(lambda: ask("minio", url), timeout=spec.timeout, what="the S3 server")
-    wire.ready(Ready(url=url, product="moto", version=version("moto"), fidelity="emulated", emulated=EMULATED))
+    answer = wait_until(lambda: ask("minio", url), timeout=spec.timeout, what="the S3 server")
+    wire.ready(Ready(url=url, **asdict(answer)))
     stay()
 
 
@@ -70,6 +71,13 @@ def signed_only(application: Application, *, key: str, secret: str) -> Applicati
     """`application` for requests that `key` and `secret` have signed; 403 for others."""
 
     def checked(environ: Environ, start: Start) -> Iterable[bytes]:
+        def telling(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+            own = {"server", STAND_IN.lower()}
+            kept = [(name, value) for name, value in headers if name.lower() not in own]
+            return start(
+                status, [*kept, ("Server", f"moto/{version('moto')}"), (STAND_IN, f"emulated; {EMULATED}")], *more
+            )
+
         headers = {name[5:].lower().replace("_", "-"): value for name, value in environ.items() if name[:5] == "HTTP_"}
         headers["content-type"] = environ.get("CONTENT_TYPE", "")
         headers["content-length"] = environ.get("CONTENT_LENGTH", "")
@@ -79,7 +87,7 @@ def signed_only(application: Application, *, key: str, secret: str) -> Applicati
             return _refuse(environ, start, refusal.code)
         if environ["REQUEST_METHOD"] == "PUT" and environ.get("CONTENT_TYPE", "").startswith(_FORM):
             environ["CONTENT_TYPE"] = "binary/octet-stream"  # else werkzeug takes the object for a form, and eats it
-        return application(environ, start)
+        return application(environ, telling)
 
     return checked
 

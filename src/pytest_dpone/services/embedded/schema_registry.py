@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from dataclasses import asdict
 from http.server import ThreadingHTTPServer
 from importlib.metadata import version
 from urllib.parse import quote
@@ -12,7 +13,7 @@ from urllib.parse import quote
 from ..ask import prove
 from ..keeper import Ready, Spec, Wire, run, shield, stay, wait_until
 from ..life import die_with_parent, drop_root
-from .schema_registry_http import EMULATED, Front, http_server
+from .schema_registry_http import Front, http_server
 from .schema_registry_schemas import load_parsers
 
 
@@ -23,9 +24,7 @@ def keep(spec: Spec, wire: Wire) -> None:
         user, password = quote(spec.user, safe=""), quote(spec.password, safe="")
         url = f"http://{user}:{password}@127.0.0.1:{server.server_port}"
         answer = wait_until(lambda: prove("schema_registry", url), timeout=spec.timeout, what="the registry")
-        wire.ready(
-            Ready(url=url, product=answer.product, version=answer.version, fidelity="emulated", emulated=EMULATED)
-        )
+        wire.ready(Ready(url=url, **asdict(answer)))
         stay()
     finally:
         shield()
