@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ....core.wire import Job
-from ...native import Sink
+from ...native import Counts, Sink, State
 from .passing import PassingSink
 from .streams import Batches
 
@@ -22,6 +23,11 @@ class _Joining(PassingSink):
         super().__init__(job, inner)
         sink: Any = inner
         sink._same_key = lambda: " AND ".join(map(self._term, self._matched(job.key)))
+
+    def merge(self, state: State | None, *, delete: bool, gone: pa.Table | None = None) -> Counts:
+        """With counts that can be: an update may have met more rows than are staged."""
+        counts = self._inner.merge(state, delete=delete, gone=gone)
+        return replace(counts, unchanged=max(0, counts.unchanged))
 
     def _matched(self, key: tuple[str, ...]) -> tuple[str, ...]:
         return key
