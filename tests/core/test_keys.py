@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import pyarrow.compute as pc
 import pytest
 
 from pytest_dpone.core.contracts import Contract, default_contracts
-from pytest_dpone.core.dataset import Dataset, DatasetSpec
+from pytest_dpone.core.dataset import VERSION, Dataset, DatasetSpec
 from pytest_dpone.core.dataset.keyed import EMPTY, KEYS, key_columns
 from pytest_dpone.core.matrix import build_matrix
 from pytest_dpone.core.model import Case, KeyForm, Strategy
@@ -104,6 +105,12 @@ def keys(form: KeyForm, *, space_blind: bool = False) -> list[tuple[object, ...]
 @pytest.mark.parametrize("form", list(KeyForm))
 def test_keys_are_unique(form: KeyForm, space_blind: bool) -> None:
     assert len(set(keys(form, space_blind=space_blind))) == len(IDS)
+
+
+def test_the_keys_of_a_version_never_change() -> None:
+    # A change here is a new version of the dataset, as that of any other value is.
+    found = [keys(form, space_blind=blind)[:200] for form in KeyForm for blind in (False, True)]
+    assert (VERSION, hashlib.sha256(repr(found).encode()).hexdigest()[:16]) == ("3", "fb756d7fa13ceef4")
 
 
 @pytest.mark.parametrize(
