@@ -12,7 +12,7 @@ ACTIONLINT ?= v1.7.12
 # What is compiled is kept: a test run starts hundreds of Python processes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: certify test unit real nightly selfcheck cover lint types format batteries bench soak clean help
+.PHONY: certify test unit real nightly selfcheck cover lint types format batteries bench soak site clean help
 
 help:                ## List the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 20
@@ -51,6 +51,9 @@ format: $(VENV)/.dev ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+site: $(VENV)/.dev   ## Build the site of the documentation
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir site
+
 batteries: $(VENV)/.dev ## Run the stand-ins' batteries, also on real servers, and print the scores
 	$(BIN)/python benchmarks/batteries.py
 
@@ -61,7 +64,7 @@ soak: $(VENV)/.dev   ## Run after run, and four at once; nothing may be left
 	$(BIN)/python benchmarks/leaks.py
 
 clean:               ## Remove the virtual environment and what runs left
-	rm -rf $(VENV) test_artifacts .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) site test_artifacts .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	python3 -m venv $(VENV)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,6 +19,8 @@ from pytest_dpone.plugin import fixtures, hooks
 from pytest_dpone.plugin.chosen import reference_page
 
 DOCS = Path(__file__).parent
+sys.path.insert(0, str(DOCS))
+import guides  # noqa: E402 - it lies beside this file
 
 CONTRACTS = """\
 # Contracts
@@ -70,6 +73,8 @@ def pages() -> Mapping[str, str]:
     """Path below docs/ → text."""
     return {
         "matrix.md": matrix_page(),
+        "strategies.md": guides.strategies_page(),
+        **guides.pair_pages(),
         "contracts.md": contracts_page(),
         "mutants.md": mutants_page(),
         "reference/options.md": reference_page(),
