@@ -4,27 +4,36 @@ BIN := $(VENV)/bin
 EXTRAS := embedded,docker,xdist,html,sign
 ROWS ?= 200
 WORKERS ?= 2
+LOWEST ?= .venv-lowest
 # Each worker gets a run of files, so that one starts what a file needs; at the end the idle one takes from the other.
 DIST ?= --dist worksteal
 CRASH ?= off
+# The way over staged objects is certified beside the direct one.
+STAGING ?= minio
 ACTIONLINT ?= v1.7.12
 
 # What is compiled is kept: a test run starts hundreds of Python processes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: certify test unit real nightly selfcheck cover lint types format batteries bench soak site clean help
+.PHONY: certify test unit lowest real nightly selfcheck cover lint types format batteries bench soak site clean help
 
 help:                ## List the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 20
 
 certify: $(VENV)/.run ## Certify the reference engine on services that start here, without Docker
-	$(BIN)/pytest --dpone-profile=local_live --dpone-rows=$(ROWS) --dpone-crash=$(CRASH) -n $(WORKERS)
+	$(BIN)/pytest --dpone-profile=local_live --dpone-rows=$(ROWS) --dpone-crash=$(CRASH) --dpone-staging=$(STAGING) -n $(WORKERS)
 
 test: $(VENV)/.dev   ## Run all tests that this machine can run, and say what it could not
 	$(BIN)/pytest -n $(WORKERS) $(DIST)
 
 unit: $(VENV)/.dev   ## Run the tests that need no service and no process of their own
 	$(BIN)/pytest -n $(WORKERS) $(DIST) -m "not real and not apart"
+
+lowest:              ## Run the fast tests with the lowest versions of what the package needs
+	python3 -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet uv
+	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --editable '.[xdist,html,sign]' --group lowest
+	$(LOWEST)/bin/python -m pytest -n $(WORKERS) -p no:cacheprovider -m "not real and not apart" tests/core tests/plugin tests/report
 
 real: $(VENV)/.dev   ## Run the tests that need services
 	$(BIN)/pytest -n $(WORKERS) $(DIST) -m real
@@ -64,7 +73,7 @@ soak: $(VENV)/.dev   ## Run after run, and four at once; nothing may be left
 	$(BIN)/python benchmarks/leaks.py
 
 clean:               ## Remove the virtual environment and what runs left
-	rm -rf $(VENV) site test_artifacts .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) site test_artifacts .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	python3 -m venv $(VENV)
@@ -76,6 +85,8 @@ $(VENV)/.run: pyproject.toml Makefile | $(BIN)/python
 
 $(VENV)/.dev: pyproject.toml Makefile | $(VENV)/.run
 	$(BIN)/python -m pip install --quiet --group dev
+	rm -rf $(VENV)/beside
+	$(BIN)/python -m pip install --quiet --no-deps --target $(VENV)/beside --group beside
 	@# Not from PyPI: that package fetches a binary while it is installed, and fails where it can't.
 	@GOBIN='$(abspath $(BIN))' go install github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT) 2>/dev/null \
 		|| echo "actionlint needs Go; without it the test of the workflows that runs it is skipped"

@@ -68,6 +68,16 @@ programs. This page is generated from `pytest_dpone.core.registry`.
 
 """
 
+STAGED = """
+## Rows that are staged on their way
+
+With `--dpone-staging=minio` {count} cases more are planned, and `pytest-dpone matrix --staging=minio` lists them: their
+rows are staged as Parquet objects, which the sink's server loads by itself. They have ids of their own, such as
+`{example}`, and are played and judged like the direct ones. An engine that does not stage leaves them *not implemented
+yet*. [Architecture](architecture.md#the-staging-area) says how the native engine does it.
+
+"""
+
 
 def pages() -> Mapping[str, str]:
     """Path below docs/ → text."""
@@ -117,6 +127,13 @@ def matrix_page() -> str:
             case = Case(source, sink, strategy)
             cells.append(registry.key_form(case) if case in planned else f"[{reasons.index(why[case]) + 1}]")
         lines.append(f"| {source} | {sink} | " + " | ".join(cells) + " |")
+    registry.staging = "minio"
+    staged = [case for case in build_matrix(registry).planned if case.via]
+    lines.append(STAGED.format(count=len(staged), example=staged[0].case_id) + "| source | sink | strategies |")
+    lines.append("|---|---|---|")
+    for source, end in dict.fromkeys((case.source, case.end) for case in staged):
+        named = [str(case.strategy) for case in staged if (case.source, case.end) == (source, end)]
+        lines.append(f"| {source} | {end} | {', '.join(named)} |")
     lines += ["", "## Why cases are excluded", ""]
     lines += [f"{number}. {reason}" for number, reason in enumerate(reasons, 1)]
     lines += ["", "## Why keys are integers whatever their turn", ""]

@@ -15,7 +15,7 @@ from pytest_dpone.core.kinds import KINDS
 from pytest_dpone.core.matrix import build_matrix
 from pytest_dpone.core.model import Case, Strategy
 from pytest_dpone.core.own import OTHER
-from pytest_dpone.core.registry import default_registry
+from pytest_dpone.core.registry import STAGED, default_registry
 from pytest_dpone.core.wire import Endpoint, Job, Window
 from pytest_dpone.engines.mock import MockEngine
 from pytest_dpone.engines.mock.tables import Content, TableFile
@@ -200,6 +200,11 @@ def pair_page(source: str, sink: str, why: Mapping[Case, str]) -> Iterator[str]:
         case = Case(source, sink, strategy)
         yield f"| {strategy} | {f'excluded: {why[case]}' if case in why else f'`{case.case_id}`'} |"
     yield ""
+    if sink in STAGED:
+        staged = Case(source, sink, Strategy.FULL_REFRESH, "minio").case_id
+        yield f"`--dpone-staging=minio` plans the same over staged objects, as `{staged}` and so on: see"
+        yield "[the matrix](../matrix.md#rows-that-are-staged-on-their-way)."
+        yield ""
     yield "## Values"
     yield ""
     yield from _values(source, sink)

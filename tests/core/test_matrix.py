@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_dpone.core.matrix import build_matrix
-from pytest_dpone.core.model import Case, Strategy
+from pytest_dpone.core.model import Case, CaseRecord, NotRun, Strategy, Verdict
 from pytest_dpone.core.registry import Family, Registry, default_registry
 from pytest_dpone.errors import UsageError
 
@@ -134,3 +134,62 @@ def test_a_long_list_of_known_names_is_cut() -> None:
     with pytest.raises(UsageError) as caught:
         select(cases=["0"])
     assert caught.value.hint.endswith(", …")
+
+
+def test_cases_that_are_staged_stand_beside_the_direct_ones() -> None:
+    registry = default_registry()
+    registry.staging = "minio"
+    matrix = build_matrix(registry)
+    staged = [case for case in matrix.planned if case.via]
+    assert {(case.sink, case.via) for case in staged} == {("clickhouse", "minio")}
+    assert [case for case in matrix.planned if not case.via] == list(build_matrix(default_registry()).planned)
+    assert (len(staged), len(matrix.excluded)) == (51, 84)
+    direct = {(case.source, case.strategy) for case in matrix.planned if case.pair.endswith("_to_clickhouse")}
+    assert {(case.source, case.strategy) for case in staged} == direct
+    assert registry.needs(staged[0]) == ("postgres", "clickhouse", "minio")
+
+
+def test_a_staged_case_that_is_not_planned_tells_the_option() -> None:
+    with pytest.raises(UsageError) as told:
+        build_matrix(default_registry()).select(cases=["postgres_to_clickhouse_via_minio__cdc"])
+    assert "is not planned: its rows would be staged in minio" in told.value.fact
+    assert told.value.hint == "add --dpone-staging=minio"
+
+
+def test_without_the_family_nothing_is_staged_in_it() -> None:
+    registry = default_registry()
+    registry.staging = "minio"
+    del registry.families["minio"]
+    assert not any(case.via for case in build_matrix(registry).planned)
+
+
+@pytest.mark.parametrize("name", ["a_via_b", "via", "a_to_b"])
+def test_a_family_is_not_called_like_a_way(name: str) -> None:
+    with pytest.raises(UsageError, match="can't be a family's name"):
+        Registry().add(Family(name))
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case("postgres", "mssql", Strategy.CDC),
+        Case("a", "b", Strategy.SCD2, "minio"),
+        Case("x_y", "z_w", Strategy.XMIN),
+    ],
+)
+def test_an_id_leads_back_to_its_case(case: Case) -> None:
+    assert Case.of_id(case.case_id) == case
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a_to_b", "a_to_b__fast", "a__cdc", "a_to___cdc", "a_to_b_via___cdc", "_to_b__cdc"]
+)
+def test_what_is_no_id_leads_to_no_case(text: str) -> None:
+    assert Case.of_id(text) is None
+
+
+def test_a_record_knows_its_case_and_the_way_of_the_rows() -> None:
+    case = Case("a", "b", Strategy.SCD2, "minio")
+    record = CaseRecord.of(case, Verdict.NOT_RUN, reason=NotRun.CRASHED)
+    assert (record.case, record.via, record.case_id) == (case, "minio", "a_to_b_via_minio__scd2")
+    assert (case.end, Case("a", "b", Strategy.SCD2).end) == ("b via minio", "b")

@@ -12,10 +12,12 @@ import pytest
 from pytest_dpone.core.contracts import default_contracts
 from pytest_dpone.core.dataset import Dataset, DatasetSpec
 from pytest_dpone.core.kinds import Field, TableSchema
+from pytest_dpone.core.own import OWN
 from pytest_dpone.engines.native.kafka_form import (
     AvroForm,
     JsonForm,
     avro_name,
+    changes_of,
     columns_of,
     event_schema,
     keys,
@@ -79,7 +81,8 @@ def test_what_the_engine_writes_the_harness_reads(source: str, avro: bool) -> No
 @pytest.mark.parametrize("avro", [True, False])
 def test_what_the_harness_writes_the_engine_reads(avro: bool) -> None:
     batch, schema = rows_from("kafka")
-    assert {field.kind for field in schema.fields} >= {"uuid", "json", "decimal(38,10)", "timestamp", "array<text>"}
+    kinds = {field.kind for field in schema.fields}
+    assert kinds >= {"uuid", "json", "decimal(38,10)", "timestamp", "array<text>", "kafka:enum", "kafka:record"}
     texts = {1: harness.schema_of_events(schema), 2: harness.schema_of_events(schema, changed=True)}
     writer = harness.Avro(texts.__getitem__)
     metadata = {"run_id": "r", "table": "t", "changed_by": "x"}
@@ -91,7 +94,11 @@ def test_what_the_harness_writes_the_engine_reads(avro: bool) -> None:
     ]
     columns = columns_of(json.loads(texts[2]), where="x")
     schemas: Mapping[int, Any] = {number: json.loads(text) for number, text in texts.items()}
-    form = AvroForm(columns, lookup=schemas.__getitem__) if avro else JsonForm(columns)
+    changes = changes_of(schemas[2], avro=avro)
+    assert set(changes) == {field.name for field in schema.fields if field.kind in OWN}
+    form = (
+        AvroForm(columns, lookup=schemas.__getitem__, changes=changes) if avro else JsonForm(columns, changes=changes)
+    )
     assert columns.names == batch.schema.names
     found = form.batch(values)
     wanted = travelling(batch, schema)

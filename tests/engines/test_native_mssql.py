@@ -18,6 +18,7 @@ from sqlglot import exp
 from pytest_dpone.core.contracts import default_contracts
 from pytest_dpone.core.kinds import arrow_type
 from pytest_dpone.core.model import Strategy
+from pytest_dpone.core.own import OWN, OwnType
 from pytest_dpone.core.wire import Endpoint, Job, Window
 from pytest_dpone.engines.native import mssql, mssql_log, mssql_rows, mssql_sink
 from pytest_dpone.engines.native.changes import Emptied, Gone, Put
@@ -421,11 +422,57 @@ def test_a_text_is_a_cursor_by_its_bytes(connected: Any) -> None:
     assert "_BIN2_UTF8 AS varchar(max)) >= CAST(N'ä'" in made._connection.texts[-1]
 
 
-@pytest.mark.parametrize("native", ["sql_variant", "xml", "geography", "hierarchyid"])
+@pytest.mark.parametrize("native", ["json", "vector"])
 def test_types_that_can_not_be_carried_are_refused(connected: Any, native: str) -> None:
     connected(("sys.columns", [("odd", native, -1, 0, 0, True)]))
     with pytest.raises(EngineFailed, match="can't carry exactly"):
         mssql.MssqlSource(job())
+
+
+OWN_TYPES = [own for own in OWN.values() if own.family == "mssql"]
+_SIZES = {"datetime2(7)": (8, 27, 7), "datetimeoffset(7)": (10, 34, 7), "time(7)": (5, 16, 7), "nchar(12)": (24, 0, 0)}
+
+
+def described_as(native: str) -> tuple[object, ...]:
+    """What `sys.columns` says of a column of the type."""
+    length, precision, scale = _SIZES.get(native, (8, 0, 0))
+    return ("odd", native.partition("(")[0], length, precision, scale, True)
+
+
+@pytest.mark.parametrize("own", OWN_TYPES, ids=lambda own: own.name)
+def test_types_of_its_own_travel_as_the_servers_text(connected: Any, own: OwnType) -> None:
+    made = connected(("sys.columns", [described_as(own.native)]), ("FROM [s p_source]", [(own.edges[0],), (None,)]))
+    (batch,) = mssql.MssqlSource(job(cursor="x")).read(ALL)
+    assert batch.column(0).to_pylist() == [own.edges[0], None]
+    assert batch.schema.field("odd").type == pa.string()
+    asked = made.texts[-1].removeprefix("SELECT ").partition(" FROM ")[0]
+    style = {"money": ", 2)", "smallmoney": ", 2)", "datetime2 7": ", 121)", "datetimeoffset 7": ", 121)"}
+    style |= {"time 7": ", 121)", "hierarchyid": ".ToString()", "geometry": ".ToString()", "geography": ".ToString()"}
+    assert asked.endswith(style.get(own.name, " AS nvarchar(max))" if own.name in ("xml", "char") else "")), asked
+
+
+@pytest.mark.parametrize("native", ["datetime2(7)", "datetimeoffset(7)"])
+def test_a_cursor_travels_as_a_moment(connected: Any, native: str) -> None:
+    server = connected(("sys.columns", [described_as(native)]))
+    made = mssql.MssqlSource(job(cursor="odd"))
+    assert pa.types.is_timestamp(made.schema.field("odd").type)
+    zone = "Z" if native.startswith("datetimeoffset") else ""
+    list(made.read(Extract(since=f"2024-01-01 00:00:00.000000{zone}")))
+    assert "[odd] >= CAST(N'2024-01-01 00:00:00.000000" in server.texts[-1]
+
+
+@pytest.mark.parametrize("native", ["money", "sql_variant", "hierarchyid", "xml"])
+def test_a_text_that_does_not_sort_is_no_cursor(connected: Any, native: str) -> None:
+    connected(("sys.columns", [described_as(native)]))
+    made = mssql.MssqlSource(job(cursor="odd"))
+    with pytest.raises(EngineFailed, match="can't be a cursor: its text does not sort"):
+        list(made.read(Extract(since="1")))
+
+
+def test_a_rowversion_travels_as_its_bytes(connected: Any) -> None:
+    connected(("sys.columns", [described_as("timestamp")]), ("FROM [s p_source]", [(b"\0" * 7 + b"\x01",)]))
+    (batch,) = mssql.MssqlSource(job(cursor="x")).read(ALL)
+    assert batch.column(0).to_pylist() == [b"\0" * 7 + b"\x01"]
 
 
 def test_no_table_is_told(connected: Any) -> None:

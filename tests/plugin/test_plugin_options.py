@@ -73,6 +73,31 @@ def test_the_header_names_run_profile_and_scope(project: Project) -> None:
     result.stdout.fnmatch_lines(["*strategy scd2,replace (option)*"])
 
 
+def test_staging_that_stages_nothing_is_wrong_use(project: Project) -> None:
+    result = project.run(FULL, "--dpone-staging=minio")
+    assert result.ret == 4
+    result.stderr.fnmatch_lines(["*--dpone-staging=minio stages nothing: *no case into clickhouse*"])
+    project.pytester.makeini("[pytest]\ndpone_staging = minio\n")
+    assert project.run(FULL).ret == 0
+
+
+def test_staged_cases_are_planned_beside_the_direct_ones(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\ndpone_staging = minio\n")
+    case = "postgres_to_clickhouse*__full_refresh"
+    result = pytester.runpytest_inprocess(f"--dpone-case={case}", "--collect-only", "-q")
+    names = [line.partition("[")[2].rstrip("]") for line in result.outlines if "test_case[" in line]
+    assert names == ["postgres_to_clickhouse__full_refresh", "postgres_to_clickhouse_via_minio__full_refresh"]
+    simulated = pytester.runpytest_inprocess(
+        "--dpone-run-mode=mock_local", f"--dpone-case={case}", "--collect-only", "-q"
+    )
+    assert not any("via_minio" in line for line in simulated.outlines)
+    result = pytester.runpytest_inprocess(
+        "--dpone-run-mode=mock_local", "--dpone-staging=minio", f"--dpone-case={case}"
+    )
+    assert result.ret == 4
+    result.stderr.fnmatch_lines(["*contradicts --dpone-staging: it has no objects*"])
+
+
 def test_no_secret_is_shown(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DPONE_POSTGRES_URL", "postgresql://user:canary-7f3@127.0.0.1:1/db")
     result = project.run(FULL, "-vv")

@@ -21,6 +21,7 @@ from pytest_dpone.services.stack import Stack, StackSettings
 pytestmark = pytest.mark.real
 
 REGISTRY = default_registry()
+REGISTRY.staging = "minio"
 PLANNED = {case.case_id: case for case in build_matrix(REGISTRY).planned}
 PROVIDERS = dict.fromkeys(("postgres", "clickhouse", "minio", "kafka", "schema_registry"), "embedded")
 

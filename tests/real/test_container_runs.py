@@ -186,6 +186,32 @@ def test_kafka_and_its_registry_beside_the_others(provider: str, engine: Any, tm
     assert left(engine, run_id) == []
 
 
+def test_a_servers_container_reads_what_is_staged_in_another_one(provider: str, engine: Any, tmp_path: Path) -> None:
+    """The store's address is another one for the engine than for the sink's server."""
+    (tmp_path / "dpone_run_helper.py").write_text(HELPER)
+    case = "postgres_to_clickhouse_via_minio__full_refresh"
+    words = [word for word in command(provider) if not word.startswith(("--dpone-profile", "--dpone-s"))]
+    providers = ",".join(f"{name}={provider}" for name in IMAGES)
+    words += ["--dpone-staging=minio", f"--dpone-case={case}", f"--dpone-services={providers}"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stdout
+    assert "PASSED (reduced scope: 1 of 1 selected case (of 267 planned) passed)" in done.stdout
+    assert left(engine, known_run(tmp_path)) == []
+
+
+def test_an_object_store_that_a_container_can_not_reach_is_told(engine: Any, tmp_path: Path) -> None:
+    case = "postgres_to_clickhouse_via_minio__full_refresh"
+    words = [sys.executable, "-m", "pytest", "--dpone-staging=minio", f"--dpone-case={case}", "--dpone-rows=50"]
+    words += ["--dpone-services=clickhouse=docker,minio=embedded,postgres=embedded", "--dpone-crash=off"]
+    words += [f"--dpone-image=clickhouse={IMAGES['clickhouse']}"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
+    told = " ".join(done.stdout.split())
+    assert (
+        "clickhouse runs in a container and can't reach minio at 127.0.0.1: take --dpone-services=minio=docker" in told
+    )
+    assert done.returncode == 1, "a run in which nothing has passed is red"
+
+
 def more_images() -> None:
     if missing := [name for name, reason in look(MORE).images.items() if reason]:
         pytest.skip(f"no image of {', '.join(missing)}; docker/test-images/build.sh {' '.join(missing)} makes them")

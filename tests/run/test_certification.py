@@ -13,7 +13,7 @@ from pytest_dpone.core.registry import Family, Registry
 from pytest_dpone.errors import ArtifactError, UsageError
 from pytest_dpone.run import publication
 from pytest_dpone.run.certification import Certification
-from pytest_dpone.run.plan import Plan, make_plan, services_of
+from pytest_dpone.run.plan import Plan, make_plan
 from pytest_dpone.run.publication import Identity, Publication
 
 ACTS = (
@@ -48,7 +48,7 @@ def passed(case: Case) -> CaseRecord:
 
 def test_the_plan_knows_its_services_and_its_scope(plan: Plan) -> None:
     assert plan.services == ("postgres", "kafka", "minio")
-    assert services_of(plan.scope[0], plan.registry) == ("postgres", "kafka", "minio")
+    assert plan.registry.needs(plan.scope[0]) == ("postgres", "kafka", "minio")
     assert [case.strategy for case in plan.scope] == [Strategy.SCD2, Strategy.CDC]
     assert not plan.narrowed
     assert make_plan(plan.registry, strategies=["cdc"]).narrowed

@@ -16,6 +16,7 @@ from pytest_dpone.services.embedded.chdb_engine import QueryError, Session, iden
 from pytest_dpone.services.embedded.clickhouse_formats import Joiner, NativeZones
 from pytest_dpone.services.embedded.clickhouse_http import _error_text
 from pytest_dpone.services.embedded.clickhouse_request import Body, Query
+from pytest_dpone.services.table import ZSTD
 
 NO_ZONES = NativeZones(())
 
@@ -78,7 +79,7 @@ def test_a_body_of_several_frames(encoding: str) -> None:
     if encoding == "lz4":
         pack = pytest.importorskip("lz4.frame").compress
     elif encoding == "zstd":
-        pack = pytest.importorskip("backports.zstd").compress
+        pack = pytest.importorskip(ZSTD).compress
     else:
         pack = gzip.compress if encoding == "gzip" else zlib.compress
     data = pack(b"first " * 10) + pack(b"second")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import re
 import sys
 from collections.abc import Iterator
 from decimal import Decimal
@@ -20,6 +21,7 @@ from pytest_dpone.core.contracts import default_contracts
 from pytest_dpone.core.dataset import Dataset, DatasetSpec
 from pytest_dpone.core.kinds import Field, TableSchema, arrow_type
 from pytest_dpone.core.model import KeyForm
+from pytest_dpone.core.own import OWN, OwnType
 from pytest_dpone.errors import DponeError, UsageError, ValueRejected
 from pytest_dpone.services.ask import prove
 from pytest_dpone.services.catalog.convert import UnreadableColumnError
@@ -393,3 +395,70 @@ def test_a_server_of_ours_gets_a_database_for_change_tracking(server: Server) ->
     assert [arguments["database"] for arguments in server.arguments] == ["master", "work"]
     assert "ALLOW_SNAPSHOT_ISOLATION ON" in server.texts[1]
     assert "SET CHANGE_TRACKING = ON" in server.texts[2]
+
+
+@pytest.mark.parametrize(
+    ("native", "kind", "literals"),
+    [
+        ("tinyint", "int16", r"CAST\(N'(\d|[1-9]\d|1\d\d|2[0-4]\d|25[0-5])' AS tinyint\)"),
+        ("smalldatetime", "timestamp", r"CAST\(N'(19|20)\d\d-\d\d-\d\dT\d\d:\d\d:00' AS smalldatetime\)"),
+        ("datetime", "timestamp", r"CAST\(N'(1[789]|[2-9]\d)\d\d-\d\d-\d\dT\d\d:\d\d:\d\d' AS datetime\)"),
+    ],
+)
+def test_a_narrow_type_gets_values_that_it_holds(native: str, kind: str, literals: str) -> None:
+    made = dataset("postgres")
+    (field,) = [f for f in made.schema.fields if f.native == native]
+    assert (field.kind, column_type(field, ())) == (kind, native)
+    rows = pa.Table.from_batches([batch.select([field.name]) for batch in made.before()])
+    texts = [
+        text for statement, _ in inserts("[t]", rows, [native]) for text in re.findall(r"CAST\(N'.*?\)", statement)
+    ]
+    assert len(set(texts)) > 20
+    assert [text for text in texts if not re.fullmatch(literals, text)] == []
+    how = reading(field, native)
+    check_grammar(f"SELECT {how.sql} FROM [s].[t]")
+    given = 255 if native == "tinyint" else "2024-01-02 03:04:00.000"
+    value = 255 if native == "tinyint" else dt.datetime(2024, 1, 2, 3, 4)
+    assert decoded([(given,), (None,)], [how]).column(0).to_pylist() == [value, None]
+
+
+FORMS = {
+    "money": r"-?\d+\.\d{4}",
+    "smallmoney": r"-?\d+\.\d{4}",
+    "datetime2 7": r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{7}",
+    "datetimeoffset 7": r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{7} [+-]\d\d:\d\d",
+    "time 7": r"\d\d:\d\d:\d\d\.\d{7}",
+    "sql_variant": ".*",
+    "hierarchyid": r"/|(/-?\d+(\.-?\d+)*)+/",
+    "xml": r"|x|<(\w+).*?(/>|</\1>)",
+    "nchar": ".{12}",
+    "char": "[ -~]{8}",
+    "geometry": r"(POINT|LINESTRING) \(.*\)",
+    "geography": r"(POINT|LINESTRING) \(.*\)",
+}
+"""How the server prints a value of each type: the dataset's texts must be such ones, or they would not come back."""
+
+
+@pytest.mark.parametrize("own", [own for own in OWN.values() if own.family == "mssql"], ids=lambda own: own.name)
+def test_types_of_its_own_go_in_as_text_and_come_back_as_the_servers(own: OwnType) -> None:
+    (field,) = [f for f in dataset().schema.fields if f.kind == own.kind and not f.name.endswith(" 2")]
+    place = dataset().schema.fields.index(field)
+    drawn = {text for batch in dataset().before() for text in batch.column(place).to_pylist() if text is not None}
+    assert set(own.edges) & drawn
+    assert drawn - set(own.edges)
+    assert [text for text in sorted({*drawn, *own.edges}) if not re.fullmatch(FORMS[own.name], text)] == []
+    native = column_type(field, ())
+    assert native == own.native
+    assert default_contracts().accepts("mssql", own.kind, native)
+    assert default_contracts().accepts("postgres", own.kind, "text")
+    assert cast_of(own.kind, "it's") == f"CAST(N'it''s' AS {native})"
+    assert cast_of(own.kind, None) == f"CAST(NULL AS {native})"
+    how = reading(field, native)
+    check_grammar(f"SELECT {how.sql} FROM [s].[t]")
+    assert how.sql.startswith("N'|' + ")
+    assert decoded([("||",), ("|a |",), (None,)], [how]).column(0).to_pylist() == ["", "a ", None]
+
+
+def test_what_is_no_text_of_a_type_of_its_own_is_told() -> None:
+    with pytest.raises(UnreadableColumnError, match="is int and can't be read as mssql:money"):
+        reading(Field("c", "mssql:money"), "int")

@@ -23,6 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_format(matrix)
     for name in ("case", "source", "sink", "strategy"):
         matrix.add_argument(f"--{name}", action="append", default=[], metavar="GLOB", help=f"only this {name}")
+    matrix.add_argument("--staging", choices=("none", "minio"), default="none", help="also the cases that are staged")
     _add_format(commands.add_parser("contracts", help="list what each family may do to a value"))
     _add_format(commands.add_parser("doctor", help="say which services could run here, and what is missing"))
     serve = commands.add_parser("serve", help="run an embedded service until Ctrl-C, and print its address")

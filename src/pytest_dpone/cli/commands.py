@@ -23,8 +23,10 @@ def matrix(arguments: argparse.Namespace) -> int:
     from ..core.registry import default_registry
     from ..run.plan import make_plan
 
+    registry = default_registry()
+    registry.staging = "" if arguments.staging == "none" else arguments.staging
     plan = make_plan(
-        default_registry(),
+        registry,
         cases=arguments.case,
         sources=arguments.source,
         sinks=arguments.sink,
@@ -38,7 +40,7 @@ def matrix(arguments: argparse.Namespace) -> int:
 
 
 def _ends(case: Case) -> tuple[str, str, str, str]:
-    return case.case_id, case.source, case.sink, case.strategy
+    return case.case_id, case.source, case.end, case.strategy
 
 
 def contracts(arguments: argparse.Namespace) -> int:

@@ -25,6 +25,8 @@ CHECKS: Mapping[str, Meaning] = MappingProxyType(
         "schema": Meaning("The sink has the columns that the contracts allow, and no other."),
         "rows": Meaning("The sink holds the rows that the oracle expects."),
         "swap": Meaning("A reader that polls sees the old table or the new one, whole."),
+        "staging.used": Meaning("A load that is to be staged fails where there is no staging area."),
+        "staging.empty": Meaning("A run leaves nothing in the staging area."),
         "facts.read": Meaning("The engine tells how many rows it has read."),
         "facts.written": Meaning("The engine tells how many rows it has written."),
         "facts.inserted": Meaning("The engine tells how many rows are new."),

@@ -59,6 +59,12 @@ class Matrix:
                     f"the case {pattern!r} is excluded: {row.reason}",
                     hint=f"choose another strategy for {row.case.pair}",
                 )
+        case = Case.of_id(pattern) if option == "case" else None
+        if case is not None and case.via and not any(c.via for c in self.planned):
+            return UsageError(
+                f"the case {pattern!r} is not planned: its rows would be staged in {case.via}",
+                hint=f"add --dpone-staging={case.via}",
+            )
         known = list(dict.fromkeys(names))
         near = get_close_matches(pattern, known, n=3, cutoff=0.5)
         if near:
@@ -80,12 +86,11 @@ def build_matrix(registry: Registry) -> Matrix:
         for sink in registry.families.values():
             if not (source.source and sink.sink):
                 continue
-            for strategy in Strategy:
-                case = Case(source.name, sink.name, strategy)
+            for case in (Case(source.name, sink.name, s, way) for way in registry.ways(sink) for s in Strategy):
                 reason = registry.reason_against(case)
                 if reason is None:
                     planned.append(case)
-                else:
+                elif not case.via:
                     excluded.append(Excluded(case, reason))
     if not planned:
         raise UsageError("the registry plans no case", hint="register a source and a sink family")

@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+_VIA = "_via_"
 SCHEMA_BEHAVIOR = "pytest-dpone/case-behavior/v1"
 
 
@@ -90,21 +91,38 @@ class Evolution(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Case:
-    """One cell of the matrix: source × sink × strategy."""
+    """One cell of the matrix: source × sink × strategy, and the way between them if it is not the direct one."""
 
     source: str
     sink: str
     strategy: Strategy
+    via: str = ""
+    """The family in which rows are staged as files on their way, e.g. `minio`; empty: they go directly."""
+
+    @classmethod
+    def of_id(cls, case_id: str) -> Case | None:
+        """The case of an id; None if it is the id of none."""
+        pair, _, strategy = case_id.rpartition("__")
+        source, _, rest = pair.partition("_to_")
+        sink, way, via = rest.partition(_VIA)
+        if not (source and sink and bool(way) == bool(via) and strategy in set(Strategy)):
+            return None
+        return cls(source, sink, Strategy(strategy), via)
 
     @property
     def case_id(self) -> str:
-        """`{source}_to_{sink}__{strategy}`, e.g. `postgres_to_clickhouse__incremental_merge`."""
-        return f"{self.source}_to_{self.sink}__{self.strategy.value}"
+        """`{pair}__{strategy}`, e.g. `postgres_to_clickhouse__incremental_merge`."""
+        return f"{self.pair}__{self.strategy.value}"
 
     @property
     def pair(self) -> str:
-        """`{source}_to_{sink}`."""
-        return f"{self.source}_to_{self.sink}"
+        """`{source}_to_{sink}`, and `_via_{via}` behind it if the way is not the direct one."""
+        return f"{self.source}_to_{self.sink}" + (f"{_VIA}{self.via}" if self.via else "")
+
+    @property
+    def end(self) -> str:
+        """The sink for a person, with the way to it if that is not the direct one."""
+        return f"{self.sink} via {self.via}" if self.via else self.sink
 
 
 class Frozen(BaseModel):
@@ -212,6 +230,8 @@ class CaseRecord(Frozen):
     source: str
     sink: str
     strategy: Strategy
+    via: str = ""
+    """Where the rows are staged on their way; empty: nowhere."""
     verdict: Verdict
     reason: NotRun | None = None
     detail: str = ""
@@ -247,6 +267,11 @@ class CaseRecord(Frozen):
                 raise ValueError(f"{self.case_id}: passed beside red checks: {', '.join(red)}")
 
     @property
+    def case(self) -> Case:
+        """The case that the record is of."""
+        return Case(self.source, self.sink, self.strategy, self.via)
+
+    @property
     def excused(self) -> bool:
         """If the case failed as it is known to: a feature branch may live with it, and it never counts as passed."""
         return self.verdict is Verdict.FAILED and self.known is not None
@@ -260,6 +285,7 @@ class CaseRecord(Frozen):
                 "source": case.source,
                 "sink": case.sink,
                 "strategy": case.strategy,
+                "via": case.via,
                 "verdict": verdict,
                 **facts,
             }

@@ -1,8 +1,10 @@
 """Types of a family's own: what a column of such a type is called, and the texts that its server prints of its values.
 
 The texts are those of pinned settings: of Postgres by a type's output function with DateStyle ISO, IntervalStyle
-postgres, TimeZone UTC, lc_monetary C and extra_float_digits 1; of ClickHouse by toString. A nested column of Parquet
-has no server: it is JSON, without white space, a map as an object.
+postgres, TimeZone UTC, lc_monetary C and extra_float_digits 1; of ClickHouse by toString; of SQL Server by CONVERT with
+style 2 of money and 121 of moments, by ToString of the types of .NET, and else by CAST. A nested column of Parquet
+has no server: it is JSON, without white space, a map as an object; and so is one of Avro, but for the symbol of an
+enum, the Base64 of fixed bytes, and a duration as in ISO 8601.
 """
 
 # ruff: noqa: S104 - addresses are values of columns here
@@ -14,6 +16,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import pyarrow as pa
+
+from .own_avro import AVRO
 
 OTHER = "*:*"
 """Stands in a contract for the kinds of the types of all other families' own."""
@@ -204,6 +208,40 @@ _CLICKHOUSE: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("Polygon", "Polygon", "[[(0,0),(1,<1-9>),(2,0)]]", ("[]", "[[]]")),
     ("MultiPolygon", "MultiPolygon", "[[[(0,0),(1,<1-9>),(2,0)]]]", ("[]", "[[[]]]")),
 )
+_MSSQL: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
+    (
+        "money",
+        "money",
+        "<1-9><100-999>.<10-99>00",
+        ("0.0000", "0.0001", "-1.1000", "922337203685477.5807", "-922337203685477.5808"),
+    ),
+    ("smallmoney", "smallmoney", "<100-999>.<10-99>00", ("0.0000", "214748.3647", "-214748.3648")),
+    (
+        "datetime2 7",
+        "datetime2(7)",
+        "2024-01-<10-28> 10:11:<10-59>.<1000001-9999999>",
+        ("0001-01-01 00:00:00.0000000", "1582-10-10 00:00:00.0000001", "9999-12-31 23:59:59.9999999"),
+    ),
+    (
+        "datetimeoffset 7",
+        "datetimeoffset(7)",
+        "2024-01-<10-28> 10:11:<10-59>.<1000001-9999999> +0<1-9>:30",
+        (
+            "0001-01-01 00:00:00.0000000 +00:00",
+            "9999-12-31 23:59:59.9999999 +00:00",
+            "2024-01-01 00:00:00.0000001 +14:00",
+            "2024-01-01 00:00:00.0000000 -14:00",
+        ),
+    ),
+    ("time 7", "time(7)", "<10-23>:11:<10-59>.<1000001-9999999>", ("00:00:00.0000000", "23:59:59.9999999")),
+    ("sql_variant", "sql_variant", "v<1-99999>", ("", " ", "NULL", "имя")),
+    ("hierarchyid", "hierarchyid", "/<1-9>/<10-99>/", ("/", "/1.1/", "/-1/", "/0.3.-7/")),
+    ("xml", "xml", '<a b="<1-99>">x</a>', ("", "<a/>", "x", "<a>&amp;&lt;</a>", "<ü>имя</ü>")),
+    ("nchar", "nchar(12)", "abcdefgh<1000-9999>", (" " * 12, "a" + " " * 11, "имя" + " " * 9)),
+    ("char", "char(8)", "abcd<1000-9999>", (" " * 8, "a" + " " * 7)),
+    ("geometry", "geometry", "POINT (<1-99> <1-99>)", ("LINESTRING (0 0, 1 1)", "POINT (-0.5 1.25)")),
+    ("geography", "geography", "POINT (<10-99> <10-80>)", ("LINESTRING (0 0, 1 1)",)),
+)
 _PARQUET: tuple[tuple[str, pa.DataType, str, tuple[str, ...]], ...] = (
     (
         "struct",
@@ -238,6 +276,10 @@ def _all() -> Iterator[OwnType]:
         yield OwnType("clickhouse", name, native, plain, edges, nullable=not native.startswith(_NEVER_NULL))
     for name, found, plain, edges in _PARQUET:
         yield OwnType("minio", name, str(found), plain, edges)
+    for name, native, plain, edges in _MSSQL:
+        yield OwnType("mssql", name, native, plain, edges)
+    for name, native, _, plain, edges in AVRO:
+        yield OwnType("kafka", name, native, plain, edges)
 
 
 OWN: Mapping[str, OwnType] = MappingProxyType({own.kind: own for own in _all()})

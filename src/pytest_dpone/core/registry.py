@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from .contracts import Contract
 
 NAME_PATTERN = r"[a-z][a-z0-9]*(_[a-z0-9]+)*"
+_WORDS = ("_to_", "_via_")
+STAGED = ("clickhouse",)
+"""Sinks whose server can read files from another service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,9 @@ class Registry:
     catalogs: dict[str, Callable[[Path], object]] = field(default_factory=dict)
     """Family → what opens the harness's hands on it (a `SinkCatalog`, or a `Catalog`), given a folder of the case."""
     services: tuple[str, ...] = ("postgres", "mssql", "clickhouse", "kafka", "schema_registry", "minio", "api")
+    staging: str = ""
+    """The family in which rows may be staged on their way to a sink of `STAGED`: their cases are planned beside those
+    of the direct way. Empty: none."""
     _rules: list[Callable[[Case], str | None]] = field(default_factory=list)
 
     def add(
@@ -75,10 +81,10 @@ class Registry:
         """
         import re
 
-        if not re.fullmatch(NAME_PATTERN, family.name) or "_to_" in f"_{family.name}_":
+        if not re.fullmatch(NAME_PATTERN, family.name) or any(w in f"_{family.name}_" for w in _WORDS):
             raise UsageError(
                 f"{family.name!r} can't be a family's name",
-                hint="use lower-case letters, digits and single underscores, and not the word `to`",
+                hint="use lower-case letters, digits and single underscores, and not the words `to` and `via`",
             )
         if family.name in self.families:
             raise UsageError(f"the family {family.name!r} is registered already", hint="choose another name")
@@ -96,6 +102,15 @@ class Registry:
     def exclude(self, rule: Callable[[Case], str | None]) -> None:
         """Add a rule that gives a reason for a case that makes no sense, else None. A pure function."""
         self._rules.append(rule)
+
+    def ways(self, sink: Family) -> tuple[str, ...]:
+        """The ways into `sink` as values of `Case.via`, the direct one first."""
+        return ("", self.staging) if self.staging in self.families and sink.name in STAGED else ("",)
+
+    def needs(self, case: Case) -> tuple[str, ...]:
+        """The services that `case` needs, the source's first, each once."""
+        ends = (case.source, case.sink, *filter(None, (case.via,)))
+        return tuple(dict.fromkeys(name for end in ends for name in self.families[end].services))
 
     def reason_against(self, case: Case) -> str | None:
         """Why `case` makes no sense, or None if it is to be planned."""

@@ -28,7 +28,8 @@ class Endpoint(Frozen):
 
     `url` forms: `postgresql://user:password@host:port/database`, `clickhouse://user:password@host:port` (HTTP port;
     `clickhouses://` for TLS), `s3://key:secret@host:port/bucket` (path style HTTP; `s3s://` for TLS;
-    `?region=` optional, default us-east-1), `kafka://user:password@host:port,host:port` (`kafkas://` for TLS; `?sasl=`,
+    `?region=` optional, default us-east-1; in `Job.staging` also `?inside=host:port`, where the sink's server finds
+    it, if that is elsewhere), `kafka://user:password@host:port,host:port` (`kafkas://` for TLS; `?sasl=`,
     `?ca=` and `?registry=` optional; the last one is the percent-encoded address of a Schema Registry,
     `http://user:password@host:port`, and with it events are Avro, else JSON), `http://user:password@host:port` (the
     API). In a simulated run `memory:///folder?family=name`, for any family.
@@ -89,12 +90,16 @@ class Job(Frozen):
     state_table: str
     """Name for the engine's state inside the sink's namespace: a table, or an object beside the data."""
     batch_rows: int = Field(gt=0)
+    staging: Endpoint | None = None
+    """Where the rows are to be staged as files, from which the sink's server loads them; None: they go directly.
+    What an engine puts below `{namespace}/`, it removes before it ends; an empty mark of a folder may stay."""
 
     def to_json(self) -> str:
         """JSON with the secrets in clear, for the engine's standard input only."""
         data = json.loads(self.model_dump_json())
-        for side, endpoint in (("source", self.source), ("sink", self.sink)):
-            data[side]["url"] = endpoint.url.get_secret_value()
+        for side, endpoint in (("source", self.source), ("sink", self.sink), ("staging", self.staging)):
+            if endpoint is not None:
+                data[side]["url"] = endpoint.url.get_secret_value()
         return json.dumps(data, ensure_ascii=False)
 
 
@@ -144,6 +149,8 @@ class Support(Frozen):
     evolution: dict[Evolution, Literal["follows", "freezes", "refuses"]] = Field(default_factory=dict)
     """What the engine does when the source's columns change: it changes the sink's, too, goes on with those that the
     sink has, or raises and leaves the sink alone. It is held to that; of what it says nothing, nothing is tried."""
+    via: tuple[str, ...] = ()
+    """Families in which the engine can stage the rows of the case (`Case.via`, `Job.staging`)."""
     keeps_apart: bool = False
     """Of two runs of one job at once the second one waits or is refused; only then that is tried."""
 
@@ -175,3 +182,5 @@ class ServiceInfo(Frozen):
     url: SecretStr
     log: str = ""
     """Path of the log file, or empty."""
+    inside: str = ""
+    """`host:port` by which the run's other containers reach it, if it is a container itself."""

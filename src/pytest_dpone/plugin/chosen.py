@@ -24,6 +24,7 @@ class Options:
     source: tuple[str, ...]
     sink: tuple[str, ...]
     strategy: tuple[str, ...]
+    staging: str
     rows: int
     seed: int
     change_ratio: float
@@ -188,11 +189,12 @@ def _check_simulated(options: Options) -> None:
             "hint: add --dpone-engine=native: the engine mock takes its place then"
         )
     for name, why in (
+        ("staging", "it has no objects"),
         ("services", "it starts no service"),
         ("image", "it starts no service"),
         ("keep", "its tables end with it"),
     ):
-        if options.origins[name] == "option" and getattr(options, name) != "never":
+        if options.origins[name] == "option" and getattr(options, name) not in ("never", "none"):
             raise _contradiction(mode, f"--dpone-{name}", why)
 
 

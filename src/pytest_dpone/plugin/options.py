@@ -127,6 +127,14 @@ TABLE: tuple[Row, ...] = (
         kind="many",
     ),
     Row(
+        "staging",
+        "DPONE_STAGING",
+        values.one_of("none", "minio"),
+        "Plan the cases, too, whose rows are staged as Parquet objects on their way: minio, for sinks of clickhouse.",
+        default="none",
+        metavar="FAMILY",
+    ),
+    Row(
         "rows",
         "DPONE_MATRIX_ROW_COUNT",
         values.count(1, _MOST_ROWS),

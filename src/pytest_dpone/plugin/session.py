@@ -75,6 +75,8 @@ class DponeSession:
 
         options = self.activity.options
         registry = default_registry()
+        if options.staging != "none" and not options.simulated:
+            registry.staging = options.staging
         with usage_errors(), hook_errors("pytest_dpone_register"):
             self.config.hook.pytest_dpone_register(registry=registry)
         with usage_errors():
@@ -86,6 +88,8 @@ class DponeSession:
                 strategies=options.strategy,
                 declared={_PLURAL[name]: globs for name, globs in options.declared.items()},
             )
+            if registry.staging and options.origins["staging"] == "option":
+                _check_staged(plan)
             if options.shard is None or not self.activity.certifies:
                 return plan
             return plan.shard(*options.shard, seconds=self.durations[0])
@@ -372,6 +376,17 @@ def _check_addresses(names: Sequence[str], external: Mapping[str, SecretStr]) ->
         raise pytest.UsageError(
             f"the profile vendor_live can't start: {'; '.join(missing)}\n"
             "hint: set them to scheme://user:password@host:port, or let dpone_source and dpone_sink name less"
+        )
+
+
+def _check_staged(plan: Plan) -> None:
+    """A wish that changes nothing is an error."""
+    from ..core.registry import STAGED
+
+    if not any(case.via for case in plan.matrix.planned):
+        raise pytest.UsageError(
+            f"--dpone-staging={plan.registry.staging} stages nothing: there is no family of that name, or no case into "
+            f"{' or '.join(STAGED)}\nhint: leave it out"
         )
 
 

@@ -50,7 +50,7 @@ def _test(record: CaseRecord, status: str) -> dict[str, object]:
         "name": record.case_id,
         "status": status,
         "duration": _duration(record),
-        "suite": [f"{record.source}_to_{record.sink}"],
+        "suite": [record.case.pair],
         "tags": [record.source, record.sink, str(record.strategy)],
         **({"message": message} if message else {}),
         "rawStatus": "known failure" if record.excused else str(record.verdict),

@@ -92,13 +92,13 @@ def heat_map(records: Sequence[CaseRecord], *, planned: Sequence[Case], excluded
     names = {record.case_id: anchor(record.case_id, number) for number, record in enumerate(records)}
     rows: dict[str, dict[str, dict[Strategy, Cell]]] = {}
 
-    def put(case: Case | CaseRecord, cell: Cell) -> None:
-        rows.setdefault(case.source, {}).setdefault(case.sink, {})[case.strategy] = cell
+    def put(case: Case, cell: Cell) -> None:
+        rows.setdefault(case.source, {}).setdefault(case.end, {})[case.strategy] = cell
 
     for case in planned:
         put(case, case)
     for record in records:
-        put(record, record)
+        put(record.case, record)
     for row in excluded:
         put(row.case, row)
     strategies = [s for s in Strategy if any(s in cells for sinks in rows.values() for cells in sinks.values())]

@@ -35,7 +35,7 @@ def _pairs(case_ids: tuple[str, ...]) -> Mapping[str, list[str]]:
     found: dict[str, list[str]] = {}
     for case_id in case_ids:
         pair, _, strategy = case_id.rpartition("__")
-        found.setdefault(pair.replace("_to_", " → "), []).append(strategy)
+        found.setdefault(pair.replace("_to_", " → ").replace("_via_", " via "), []).append(strategy)
     return found
 
 

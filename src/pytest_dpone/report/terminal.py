@@ -161,7 +161,7 @@ def _short(value: str, limit: int = 60) -> str:
 def _grid(records: Sequence[CaseRecord], width: int) -> list[Line]:
     pairs: dict[tuple[str, str], dict[Strategy, CaseRecord]] = {}
     for record in records:
-        pairs.setdefault((record.source, record.sink), {})[record.strategy] = record
+        pairs.setdefault((record.source, record.case.end), {})[record.strategy] = record
     shown = {pair: cells for pair, cells in pairs.items() if any(r.reason not in _CELLS for r in cells.values())}
     strategies = [s for s in Strategy if any(s in cells for cells in shown.values())]
     lines: list[Line] = []

@@ -13,7 +13,7 @@ from ..core.model import ActName, Check, Strategy
 from ..core.oracle import Expectation, expect_source, expected_counts, reconciles
 from ..core.wire import Engine, RunFacts
 from ..services.catalog import Events
-from . import events, history
+from . import events, history, staging
 from .act import Act, Counted, cut_short
 from .poll import Poll
 from .stage import Stage
@@ -34,6 +34,8 @@ def provision(act: Act, stage: Stage) -> None:
     stage.source.open(stage.source_space)
     if stage.sink_space != stage.source_space:
         stage.sink.open(stage.sink_space)
+    if stage.staging is not None:
+        stage.staging.catalog.open(stage.staging.space)
     schema = stage.dataset.schema
     stage.source.create(stage.source_space, stage.table, schema)
     batches = Counted(stage.dataset.before())
@@ -47,6 +49,7 @@ def provision(act: Act, stage: Stage) -> None:
 
 def load(act: Act, stage: Stage, engine: Engine) -> None:
     """Act 1: the sink must equal `expected(S0)`. For xmin a transaction is open meanwhile, which commits afterwards."""
+    staging.judge_use(act, stage, engine)
     with ExitStack() as held:
         if stage.case.strategy is Strategy.XMIN:
             finish = stage.transactions().hold(
@@ -150,6 +153,7 @@ def judge(act: Act, stage: Stage, expectation: Expectation) -> None:
     if stage.case.strategy is Strategy.SCD2:
         history.judge(act, stage)
     events.judge(act, stage)
+    staging.judge_rest(act, stage)
 
 
 def keep_state(act: Act, stage: Stage, facts: RunFacts) -> None:

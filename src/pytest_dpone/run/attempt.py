@@ -9,7 +9,7 @@ from ..core.model import ActName, ActRecord, Case, CaseRecord, NotRun, Strategy,
 from ..core.registry import Registry
 from ..core.wire import Engine, ServiceInfo
 from ..errors import DponeError, EngineFailed, ServiceUnavailable
-from .plan import services_of
+from .staging import out_of_reach
 
 if TYPE_CHECKING:
     from .settings import RunSettings
@@ -70,7 +70,7 @@ def attempt(
 
     if (record := refusal(case, engine=engine, settings=settings)) is not None:
         return record
-    names = services_of(case, registry)
+    names = registry.needs(case)
 
     def refuse(reason: NotRun, detail: str) -> CaseRecord:
         return not_run(case, reason, detail=detail, settings=settings, engine=engine.name)
@@ -85,6 +85,8 @@ def attempt(
         if not settings.allow_slots and (foreign := _foreign_slot(case, registry, choices)):
             return refuse(NotRun.UNAVAILABLE, foreign)
         running = services().ensure(names) if names else {}
+        if apart := _apart(case, registry, running):
+            return refuse(NotRun.UNAVAILABLE, apart)
     except ServiceUnavailable as error:
         return refuse(NotRun.UNAVAILABLE, error.fact)
     except DponeError as error:
@@ -118,6 +120,14 @@ def _foreign_slot(case: Case, registry: Registry, choices: Mapping[str, Availabi
     if case.strategy is not Strategy.CDC or source != ("postgres",) or choices["postgres"].provider != "external":
         return ""
     return "postgres is external, and cdc makes a replication slot there: --dpone-allow-slots says that it may"
+
+
+def _apart(case: Case, registry: Registry, running: Mapping[str, ServiceInfo]) -> str:
+    """Why the sink's server can't read what is staged; empty if it can, or nothing is."""
+    if not case.via:
+        return ""
+    sink, staging = (registry.families[family].services[0] for family in (case.sink, case.via))
+    return out_of_reach(case.via, running[sink], running[staging])
 
 
 def _missing(choices: Mapping[str, Availability], *, asked: bool) -> str:

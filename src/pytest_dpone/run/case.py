@@ -107,6 +107,8 @@ def rerun_command(case: Case, settings: RunSettings) -> str:
             words.append(f"--dpone-{name.replace('_', '-')}={value}")
     if settings.batch_rows != several_batches(settings.rows):
         words.append(f"--dpone-batch-rows={settings.batch_rows}")
+    if case.via:
+        words.append(f"--dpone-staging={case.via}")
     if settings.engine != RunSettings.model_fields["engine"].default:
         words.append(f"--dpone-engine={settings.engine}")
     words += settings.rerun_options

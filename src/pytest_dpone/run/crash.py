@@ -201,7 +201,9 @@ class _Attempt:
 
     def _look(self) -> _Seen:
         stage = self.stage
-        contents = stage.inner_sink().contents(stage.sink_space)
+        contents = dict(stage.inner_sink().contents(stage.sink_space))
+        if stage.staging is not None:
+            contents |= stage.staging.contents()
         if contents.get(stage.table) == LOCKED:
             return _Seen(contents, (), locked=True)
         columns = (ID, "revision")

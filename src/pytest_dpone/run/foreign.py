@@ -39,6 +39,9 @@ def support_of(engine: Engine, case: Case) -> Support:
             f"it returned {type(support).__name__} instead of a Support",
             hint="supports(case) must return a Support for every planned case",
         )
+    if case.via and support.status == "supported" and case.via not in support.via:
+        reason = f"the engine {engine.name} does not stage rows in {case.via} on their way to {case.sink}"
+        return Support(status="not implemented yet", reason=reason)
     return support
 
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from ..core.gates.documents import EDITED, first_error, is_edited
 from ..core.gates.matrix import SCHEMA_REPORT, MatrixFacts, Report, ReportedCase, judge_matrix, matrix_facts
 from ..core.gates.ruling import passes
-from ..core.model import SCHEMA_BEHAVIOR, CaseRecord, Strategy, Verdict
+from ..core.model import SCHEMA_BEHAVIOR, Case, CaseRecord, Strategy, Verdict
 from ..core.strict import NotStrict, is_as_written, parse_object
 from ..errors import ArtifactError
 from ..evidence.files import Unreadable, read_bytes
@@ -175,18 +175,17 @@ def _canonical(body: dict[str, object]) -> str:
 def _bare(row: ReportedCase) -> CaseRecord:
     """A record without acts and services, so that a case that can't be read is counted, and not measured."""
     case_id = row.case_id
-    pair, _, strategy = case_id.rpartition("__")
-    source, _, sink = pair.partition("_to_")
-    known = strategy in set(Strategy)
+    case = Case.of_id(case_id) or Case(case_id, "", Strategy.FULL_REFRESH)
     verdict, reason = row.verdict, row.reason
     if verdict is Verdict.PASSED:
         verdict = Verdict.FAILED
     return CaseRecord.model_validate(
         {
             "case_id": case_id,
-            "source": source,
-            "sink": sink,
-            "strategy": strategy if known else Strategy.FULL_REFRESH,
+            "source": case.source,
+            "sink": case.sink,
+            "strategy": case.strategy,
+            "via": case.via,
             "verdict": verdict,
             "reason": reason if verdict is Verdict.NOT_RUN else None,
             "detail": row.detail,

@@ -15,7 +15,7 @@ from ..core.gates.shards import MergeFacts, RunFrame, ShardInputs, judge_merge
 from ..core.gates.source import SourceFacts, judge_source
 from ..core.gates.tallies import MarkerCounts, MarkerFacts
 from ..core.matrix import Matrix
-from ..core.model import Case, NotRun, Strategy
+from ..core.model import Case, NotRun
 from ..core.registry import Excluded, Registry
 from ..errors import ArtifactError, UsageError
 from .certification import Cases, Certification, Outcome
@@ -170,11 +170,10 @@ def plan_of(frame: RunFrame) -> Plan:
 
 def case_of(case_id: str) -> Case:
     """The case of an id. Raises `ArtifactError` for what is none."""
-    pair, _, strategy = case_id.rpartition("__")
-    source, _, sink = pair.partition("_to_")
-    if not (source and sink and strategy in set(Strategy)):
+    case = Case.of_id(case_id)
+    if case is None:
         raise ArtifactError(f"{case_id!r} is the id of no case", hint="run the shards again")
-    return Case(source, sink, Strategy(strategy))
+    return case
 
 
 def inputs_of(inputs: ShardInputs) -> GateInputs:

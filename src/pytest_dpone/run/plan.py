@@ -55,7 +55,7 @@ class Plan:
 
     def needed(self, cases: Sequence[Case]) -> tuple[str, ...]:
         """The services that `cases` need, in the registry's order."""
-        needed = {name for case in cases for name in services_of(case, self.registry)}
+        needed = {name for case in cases for name in self.registry.needs(case)}
         known = [name for name in self.registry.services if name in needed]
         return (*known, *sorted(needed.difference(known)))
 
@@ -92,9 +92,3 @@ def make_plan(
     matrix = build_matrix(registry)
     scope = matrix.select(cases=cases, sources=sources, sinks=sinks, strategies=strategies)
     return Plan(registry, matrix, scope, matrix.select(**(declared or {})))
-
-
-def services_of(case: Case, registry: Registry) -> tuple[str, ...]:
-    """The services that `case` needs, the source's first, each once."""
-    source, sink = registry.families[case.source], registry.families[case.sink]
-    return tuple(dict.fromkeys((*source.services, *sink.services)))

@@ -28,6 +28,7 @@ from ..services.catalog import Catalog, Fingerprint, SinkCatalog, Transactions, 
 from ..services.journal import Made
 from .cuts import cut
 from .settings import RunSettings
+from .staging import CONTAINED, Staging
 
 TABLE = "orders"
 STATE = "dpone_state"
@@ -55,6 +56,8 @@ class Stage:
     """If the sink keeps events, of which the last one of a key is its row."""
     hands: Mapping[str, Hands]
     """Family → how its catalog is opened, which a thread of its own needs to do again."""
+    staging: Staging | None = None
+    """Where the rows are staged on their way; None if they go directly."""
     table: str = TABLE
     support: Support = SUPPORTED
     """What the engine says of the case."""
@@ -83,6 +86,7 @@ class Stage:
                 "mode": mode,
                 "source": self.source.endpoint(self.source_space, self.table),
                 "sink": self.sink.endpoint(self.sink_space, self.table),
+                "staging": self.staging and self.staging.endpoint(self.table),
                 "key": schema.key,
                 "cursor": schema.cursor,
                 "partition": schema.partition,
@@ -231,6 +235,14 @@ def _hands(
     return Hands(lambda: open_catalog(info, bucket=bucket), info)
 
 
+def _staging(hands: Hands, sink: Hands, space: str) -> Staging:
+    catalog = hands.open()
+    if not isinstance(catalog, Catalog):
+        raise UsageError(f"the catalog of {catalog.family!r} does not show what is staged", hint="see `Catalog`")
+    contained = sink.service is not None and sink.service.record.provider in CONTAINED
+    return Staging(catalog, space, inside=hands.service.inside if hands.service and contained else "")
+
+
 def _as_source(catalog: SinkCatalog) -> Catalog:
     if not isinstance(catalog, Catalog):
         raise UsageError(
@@ -262,14 +274,17 @@ def stage_for(
     )
     with ExitStack() as opened:
         folder = opened.enter_context(_folder(settings)) if registry.catalogs else Path()
-        from_, to = (
+        from_, to, *way = (
             _hands(registry.families[family], registry, services, folder=folder, bucket=bucket)
-            for family in (case.source, case.sink)
+            for family in (case.source, case.sink, *filter(None, (case.via,)))
         )
         source = _as_source(from_.open())
         opened.callback(source.disconnect)
         sink = to.open()
         opened.callback(sink.disconnect)
+        staging = _staging(way[0], to, f"{token}_way") if way else None
+        if staging is not None:
+            opened.callback(staging.catalog.disconnect)
         stage = Stage(
             case=case,
             settings=settings,
@@ -288,7 +303,8 @@ def stage_for(
             bucket=bucket,
             sink_swaps=registry.families[case.sink].swaps,
             sink_folds=registry.families[case.sink].folds,
-            hands={case.source: from_, case.sink: to},
+            hands={case.source: from_, case.sink: to, **({case.via: way[0]} if way else {})},
+            staging=staging,
         )
         for made in _outliving(stage):
             journal.note(settings.run_id, made)
@@ -312,7 +328,8 @@ def tear_down(stage: Stage) -> list[str]:
     The sink's goes first: its columns may be of types that the source's namespace has.
     """
     problems = []
-    for catalog, space in ((stage.sink, stage.sink_space), (stage.source, stage.source_space)):
+    way = [(stage.staging.catalog, stage.staging.space)] if stage.staging else []
+    for catalog, space in (*way, (stage.sink, stage.sink_space), (stage.source, stage.source_space)):
         try:
             catalog.close(space)
         except Exception as error:
@@ -324,7 +341,8 @@ def tear_down(stage: Stage) -> list[str]:
 
 def _outliving(stage: Stage) -> list[Made]:
     """The case's namespaces on servers that are there after the run, or may be kept, in the order to remove them."""
-    sides = ((stage.case.sink, stage.sink_space), (stage.case.source, stage.source_space))
+    way = [(stage.case.via, stage.staging.space)] if stage.staging else []
+    sides = (*way, (stage.case.sink, stage.sink_space), (stage.case.source, stage.source_space))
     return [
         Made(info.record.name, space, stage.bucket if info.record.name == "minio" else "", ours=not external)
         for family, space in sides

@@ -20,7 +20,7 @@ from typing import Any
 
 from ..errors import ServiceFailed
 from .ask import Answer, ask, prove
-from .docker import print_log, published_port, url_of, watch
+from .docker import inside_of, print_log, published_port, url_of, watch
 from .docker_engine import client_of, digest_of, fidelity_of
 from .keeper import Ready, Spec, Wire, shield, stay, wait_until
 from .project import (
@@ -149,7 +149,9 @@ def _serve(container: Any, spec: Spec, wire: Wire, *, question: Callable[[str, s
             lambda: question(service.name, url), timeout=spec.timeout, what=f"the service {service.name}", ended=ended
         )
         reference = str(container.attrs["Config"]["Image"])
-        ready = Ready(url, answer.product, answer.version, "real", image=reference, digest=digest_of(container.image))
+        inside = inside_of(container, image.port)
+        facts = {"image": reference, "digest": digest_of(container.image), "inside": inside}
+        ready = Ready(url, answer.product, answer.version, "real", **facts)
         wire.ready(replace(ready, **fidelity_of(container.image)))
         end = stay(ended=ended)
         print_log(container)

@@ -128,7 +128,7 @@ def _await(container: Any, service: Service, spec: Spec) -> Ready:
         what=f"the container {spec.image}",
         ended=watch(wrapped),
     )
-    return Ready(url=url, **asdict(answer))
+    return Ready(url=url, **asdict(answer), inside=inside_of(wrapped, _image(service).port))
 
 
 def url_of(service: Service, *, user: str, password: str, port: int, own: bool) -> str:
@@ -136,6 +136,13 @@ def url_of(service: Service, *, user: str, password: str, port: int, own: bool) 
     login = f"{quote(user, safe='')}:{quote(password, safe='')}"
     database = (own and service.own_database) or service.database
     return f"{service.scheme}://{login}@127.0.0.1:{port}" + (f"/{database}" if database else "")
+
+
+def inside_of(wrapped: Any, port: int) -> str:
+    """`host:port` by which the containers of the same network reach it; empty if it has no network."""
+    networks = wrapped.attrs["NetworkSettings"].get("Networks") or {}
+    addresses = [address for each in networks.values() if (address := each.get("IPAddress"))]
+    return f"{addresses[0]}:{port}" if addresses else ""
 
 
 def published_port(wrapped: Any, port: int) -> int:

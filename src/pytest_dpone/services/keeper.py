@@ -73,6 +73,8 @@ class Ready:
     emulated: str = ""
     image: str = ""
     digest: str = ""
+    inside: str = ""
+    """`host:port` by which other containers reach it, if it is one."""
 
 
 class Wire:

@@ -263,7 +263,10 @@ def _remove_projects(names: Sequence[str]) -> None:
 def _service_info(name: str, data: Mapping[str, Any]) -> ServiceInfo:
     facts = {key: data[key] for key in ("provider", "product", "version", "fidelity", "emulated", "image", "digest")}
     return ServiceInfo(
-        record=ServiceRecord.model_validate({"name": name, **facts}), url=SecretStr(data["url"]), log=data["log"]
+        record=ServiceRecord.model_validate({"name": name, **facts}),
+        url=SecretStr(data["url"]),
+        log=data["log"],
+        inside=data["inside"],
     )
 
 

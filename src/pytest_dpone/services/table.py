@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -93,13 +94,16 @@ _POSTGRES = Service(
     ),
     variables=("DPONE_POSTGRES_URL",),
 )
+ZSTD = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
+"""The module of Zstandard: in the standard library from Python 3.14 on."""
+
 _CLICKHOUSE = Service(
     name="clickhouse",
     scheme="clickhouse",
     other_schemes=("clickhouses",),
     extra="clickhouse",
     embedded="pytest_dpone.services.embedded.clickhouse",
-    embedded_modules=("chdb", "lz4", "backports.zstd"),
+    embedded_modules=("chdb", "lz4", ZSTD),
     embedded_user="dpone",
     image=Image(
         reference="clickhouse/clickhouse-server:25.8",

@@ -94,6 +94,9 @@ _OTHER_TYPES = (
     Column("dictionary", "text", 250, source="minio", native="dictionary<values=string, indices=int32, ordered=0>"),
     Column("nanoseconds", "time", 250, source="minio", native="time64[ns]"),
     Column("instant of Berlin", "timestamptz", 250, source="minio", native="timestamp[us, tz=Europe/Berlin]"),
+    Column("tinyint", "int16", 250, source="mssql", native="tinyint"),
+    Column("smalldatetime", "timestamp", 250, source="mssql", native="smalldatetime"),
+    Column("datetime", "timestamp", 250, source="mssql", native="datetime"),
 )
 """Common kinds in another type of a family."""
 

@@ -19,6 +19,7 @@ from .change import Commit, Counts, Fate, plan_counts
 from .columns import NARROW, ROLES, STANDARD, schema_for
 from .draw import Draw, draw
 from .keyed import FIELDS, KEYS, key_columns
+from .narrowed import NARROWED
 from .values import LARGE, arange, edges_of, mix, remainder, salt, u64
 
 WATERMARK = dt.datetime(2024, 3, 31, 12, tzinfo=dt.UTC)
@@ -253,7 +254,7 @@ class Dataset:
             if field in ROLES
             else self._megabyte(field, keys)
             if field.name in self._large
-            else drawn[field.name]
+            else NARROWED.get(field.native, _as_drawn)(drawn[field.name])
             for field in self.schema.fields
         ]
         return pa.record_batch(columns, schema=self.schema.arrow())
@@ -350,6 +351,10 @@ class Dataset:
 def dataset_of(spec: DatasetSpec, *, source: str, sink: str, contracts: Contracts, key: KeyForm) -> Dataset:
     """The dataset of a route. The last few are kept: the strategies of a route have the same rows, but for the key."""
     return Dataset(spec, source=source, sink=sink, contracts=contracts, key=key)
+
+
+def _as_drawn(values: pa.Array) -> pa.Array:
+    return values
 
 
 def _day(day: dt.date) -> pa.Scalar:

@@ -133,8 +133,7 @@ def _vendor(profile: str) -> UsageError:
 def _services(cases: Sequence[Case], registry: Registry, *, needed: bool) -> tuple[PlannedService, ...]:
     counts = dict.fromkeys(registry.services, 0)
     for case in cases:
-        names = (*registry.families[case.source].services, *registry.families[case.sink].services)
-        for name in dict.fromkeys(names):
+        for name in registry.needs(case):
             counts[name] = counts.get(name, 0) + 1
     return tuple(
         PlannedService(name=name, variable=f"DPONE_{name.upper()}_URL", needed=needed, cases=count)

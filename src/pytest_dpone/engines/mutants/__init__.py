@@ -14,6 +14,7 @@ from .mutant import Mutant
 from .rejects import REJECTS
 from .rewrites import REWRITES
 from .rows import ROWS
+from .stagings import STAGINGS
 from .strategies import STRATEGIES
 from .values import VALUES
 
@@ -33,5 +34,6 @@ MUTANTS: tuple[Mutant, ...] = (
     *EVOLUTIONS,
     *CLIENTS,
     *EVENTS,
+    *STAGINGS,
 )
 """Every mutant, with a name of its own."""

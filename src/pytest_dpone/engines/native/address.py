@@ -49,14 +49,15 @@ def place(endpoint: Endpoint) -> str:
 
 
 @contextmanager
-def told(endpoint: Endpoint, doing: str) -> Iterator[None]:
-    """Turn a driver's error into `EngineFailed` with the driver's own words, without the endpoint's secrets."""
+def told(endpoint: Endpoint, doing: str, *, beside: Endpoint | None = None) -> Iterator[None]:
+    """Turn a driver's error into `EngineFailed` with the driver's own words, without the secrets of both endpoints."""
     try:
         yield
     except DponeError:
         raise
     except Exception as error:
-        words = scrub(str(error) or type(error).__name__, [endpoint.url])
+        urls = [each.url for each in (endpoint, beside) if each is not None]
+        words = scrub(str(error) or type(error).__name__, urls)
         raise EngineFailed(
             f"{doing} failed at {place(endpoint)}: {words}", hint="the message above is the driver's own"
         ) from None

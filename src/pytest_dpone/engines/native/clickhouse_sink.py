@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from types import MappingProxyType
 
@@ -19,6 +19,7 @@ from .arrow import Batches, additions, convert, grouped
 from .clickhouse import column_type, columns_query, connect, days_condition, for_server, ident, literal
 from .clickhouse_state import Pending, StateTable
 from .ports import Counts
+from .staging import Staging
 from .state import State
 from .stream import Guarded
 
@@ -63,14 +64,15 @@ class ClickHouseSink:
         self._exists = False
         self._staged = 0
         self._closed = False
-        with told(self._endpoint, "opening the sink"):
+        with told(self._endpoint, "opening the sink", beside=job.staging):
+            self._area = Staging(job, job.staging) if job.staging else None
             self._client = connect(self._endpoint)
         self._states = StateTable(self._client, self._table(job.state_table), job.sink.table)
 
     def prepare(self, schema: pa.Schema) -> bool:
         """See `Sink.prepare`."""
         self._schema = pa.schema([f.with_nullable(f.nullable and f.name not in self._job.key) for f in schema])
-        with told(self._endpoint, "preparing the sink"):
+        with told(self._endpoint, "preparing the sink", beside=self._job.staging):
             self._recover()
             self._drop_staging()
             found = self._columns(self._job.sink.table)
@@ -107,22 +109,26 @@ class ClickHouseSink:
     def stage(self, batches: Batches) -> int:
         """See `Sink.stage`."""
         guarded = Guarded(convert(batch, for_server) for batch in batches)
-        with guarded.kept(), told(self._endpoint, "staging"):
+        with guarded.kept(), told(self._endpoint, "staging", beside=self._job.staging):
             self._create(self._stage_name, "MergeTree")  # one that folds nothing, so that double keys are seen
-            for table in grouped(iter(guarded), rows=_INSERT_ROWS, size=_INSERT_BYTES):
-                self._insert(table, self._stage_name)
+            tables = grouped(iter(guarded), rows=_INSERT_ROWS, size=_INSERT_BYTES)
+            if self._area is not None:
+                self._load(self._area, tables)
+            else:
+                for table in tables:
+                    self._insert(table, self._stage_name)
             self._staged = self._count(self._stage_name)
         if self._staged != guarded.rows:
             raise EngineFailed(
                 f"{guarded.rows} rows were sent to {place(self._endpoint)}, and {self._staged} are staged",
-                hint="an insert was repeated or cut on its way: run again",
+                hint="an insert was repeated or cut on its way, or somebody changed what is staged: run again",
             )
         return guarded.rows
 
     def replace(self) -> None:
         """See `Sink.replace`."""
         target, stage = self._table(self._job.sink.table), self._table(self._stage_name)
-        with told(self._endpoint, "swapping"):
+        with told(self._endpoint, "swapping", beside=self._job.staging):
             self._moment("committing")
             self._client.command(
                 f"EXCHANGE TABLES {stage} AND {target}" if self._exists else f"RENAME TABLE {stage} TO {target}"
@@ -131,14 +137,14 @@ class ClickHouseSink:
 
     def append(self, state: State) -> None:
         """See `Sink.append`."""
-        with told(self._endpoint, "appending"):
+        with told(self._endpoint, "appending", beside=self._job.staging):
             self._create_target()
             self._publish(self._stage_name, self._staged, state)
             self._drop_staging()
 
     def merge(self, state: State | None, *, delete: bool, gone: pa.Table | None = None) -> Counts:
         """See `Sink.merge`."""
-        with told(self._endpoint, "merging"):
+        with told(self._endpoint, "merging", beside=self._job.staging):
             self._refuse_double_keys()
             if self._exists and self.has_rows():
                 counts = self._merged(state, delete=delete, gone=gone)
@@ -154,7 +160,7 @@ class ClickHouseSink:
         if not self._exists or days is None:
             self.replace()
         else:
-            with told(self._endpoint, "rewriting"):
+            with told(self._endpoint, "rewriting", beside=self._job.staging):
                 self._replace_partitions(days)
                 self._moment("committing")
                 self._drop_staging()
@@ -165,7 +171,7 @@ class ClickHouseSink:
 
     def history(self) -> Counts:
         """See `Sink.history`. Closed and opened versions become visible in one step."""
-        with told(self._endpoint, "writing the history"):
+        with told(self._endpoint, "writing the history", beside=self._job.staging):
             self._refuse_double_keys()
             if not self._exists:
                 self._create(self._job.sink.table, self._engine, history=True)
@@ -178,7 +184,8 @@ class ClickHouseSink:
         if self._closed:
             return
         self._closed = True
-        with suppress(EngineFailed), told(self._endpoint, "cleaning up"):
+        with suppress(EngineFailed), told(self._endpoint, "cleaning up", beside=self._job.staging):
+            self._clear_area()
             if not self._states.pending():
                 self._drop_staging()
         self._client.close()
@@ -349,6 +356,22 @@ class ClickHouseSink:
         block = body.getvalue().to_pybytes()
         self._client.raw_insert(self._table(name), names, block, dict(_INSERT), "ArrowStream")
 
+    def _load(self, area: Staging, tables: Iterator[pa.Table]) -> None:
+        """Put the rows into the staging area, and let the server read each object: one that is missing is an error."""
+        objects = area.put(tables)
+        self._moment("uploaded")
+        names = ", ".join(ident(f.name) for f in self._schema)
+        kinds = ", ".join(f"c{i} {column_type(f.type, nullable=f.nullable)}" for i, f in enumerate(self._schema))
+        values = ", ".join(f"c{i}" for i in range(len(self._schema)))
+        for name in objects:
+            source = ", ".join(map(literal, (*area.arguments(name), "Parquet", kinds)))
+            query = f"INSERT INTO {self._table(self._stage_name)} ({names}) SELECT {values} FROM s3({source})"
+            self._client.command(query, settings=dict(_INSERT))
+
+    def _clear_area(self) -> None:
+        if self._area is not None:
+            self._area.clear()
+
     def _create(self, name: str, engine: str, *, history: bool = False) -> None:
         columns = ", ".join(f"{ident(f.name)} {column_type(f.type, nullable=f.nullable)}" for f in self._schema)
         order = self._keys if self._job.key else "tuple()"
@@ -363,6 +386,7 @@ class ClickHouseSink:
             self._create(self._job.sink.table, self._engine)
 
     def _drop_staging(self) -> None:
+        self._clear_area()
         for name in (self._stage_name, self._delta_name, self._gone_name):
             self._client.command(f"DROP TABLE IF EXISTS {self._table(name)} SYNC")
 

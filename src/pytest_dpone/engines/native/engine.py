@@ -60,6 +60,8 @@ _WHOLE_OBJECTS = frozenset(
         Strategy.BACKFILL,
     )
 )
+_STAGED: Mapping[str, tuple[str, ...]] = MappingProxyType({"clickhouse": ("minio",)})
+"""Sink → where rows can be staged on their way."""
 _LOCKING = frozenset(("postgres", "mssql"))
 """Sinks on which a run takes a lock, so that a second one of the same table waits."""
 _FOLLOWING = frozenset(("postgres", "mssql", "clickhouse"))
@@ -104,6 +106,7 @@ class NativeEngine:
             return Support(status="not implemented yet", reason=reason)
         return Support(
             status="supported",
+            via=_STAGED.get(case.sink, ()),
             keeps_apart=case.sink in _LOCKING,
             evolution={
                 change: "follows" if change is Evolution.ADD and case.sink in _FOLLOWING else "refuses"
@@ -116,6 +119,11 @@ class NativeEngine:
         support = self.supports(Case(job.source.family, job.sink.family, job.strategy))
         if support.status != "supported":
             raise UsageError(f"{support.status}: {support.reason}", hint="ask `supports` before a run")
+        if job.staging is not None and job.staging.family not in support.via:
+            raise UsageError(
+                f"the native engine does not stage rows in {job.staging.family} on their way to {job.sink.family}",
+                hint="leave `staging` out of the job",
+            )
         with closing(self._open_source(job)) as source, closing(self._open_sink(job)) as sink:
             check_names(source.schema, where=f"the table {job.source.table!r}")
             return play(job, source, sink, self._seams, held=lambda: _held(job))

@@ -20,7 +20,7 @@ from ...core.wire import Endpoint, Job
 from ...errors import EngineFailed, UsageError, require
 from .address import place, told
 from .arrow import Batches, sliced, within
-from .kafka_form import AvroForm, JsonForm, columns_of, keys
+from .kafka_form import AvroForm, JsonForm, changes_of, columns_of, keys
 from .ports import Extract
 from .ties import cursor_value
 
@@ -181,11 +181,14 @@ class Broker:
             raise
         return _object(latest.schema.schema_str)
 
-    def form(self, columns: pa.Schema, *, written: int = 0) -> AvroForm | JsonForm:
-        """How rows with these columns are written and read."""
+    def form(
+        self, columns: pa.Schema, *, written: int = 0, told: Mapping[str, Any] | None = None
+    ) -> AvroForm | JsonForm:
+        """How rows with these columns are written and read; `told` is the schema of events that others have written."""
+        changes = changes_of(told, avro=self.avro) if told else {}
         if not self.avro:
-            return JsonForm(columns)
-        return AvroForm(columns, lookup=self._registered, written=written)
+            return JsonForm(columns, changes=changes)
+        return AvroForm(columns, lookup=self._registered, written=written, changes=changes)
 
     def _registered(self, number: int) -> Mapping[str, Any]:
         return _object(self.registry.get_schema(number).schema_str)
@@ -247,7 +250,7 @@ class KafkaSource:
                     hint="a topic is a table if the schema of its events is known: see Tables in topics in the docs",
                 )
             self.schema = columns_of(found, where=self.broker.where)
-            self._form = self.broker.form(self.schema)
+            self._form = self.broker.form(self.schema, told=found)
             opened.pop_all()
 
     def read(self, extract: Extract) -> Batches:

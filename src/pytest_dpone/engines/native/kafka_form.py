@@ -9,14 +9,15 @@ import math
 import re
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from decimal import Context, Decimal
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
 
 from ...errors import EngineFailed, require
-from .arrow import is_json, is_uuid, stored
+from .arrow import is_json, is_uuid, stored, travel_type
+from .avro_types import EXACT, NOT_FINITE, Change, change_of, physical, resolved, scaled, travels_as
 
 _PLAIN_NAME = re.compile(r"(?!_x_)[A-Za-z_][A-Za-z0-9_]*")
 _FOREIGN = "_x_"
@@ -69,12 +70,28 @@ def event_schema(columns: pa.Schema) -> dict[str, Any]:
 def columns_of(schema: Mapping[str, Any], *, where: str) -> pa.Schema:
     """The columns in travel types that an event schema tells; raises `EngineFailed` for one of another form."""
     try:
-        row = next(field["type"] for field in schema["fields"] if field["name"] == "data")
-        return pa.schema([_column(field, where=where) for field in row["fields"]])
+        return pa.schema([_column(field, where=where) for field in _fields(schema)])
     except (KeyError, TypeError, StopIteration, ValueError) as error:
         raise EngineFailed(
             f"the schema of {where} is not that of a table: {error!r}", hint='see "Tables in topics" in the docs'
         ) from None
+
+
+def changes_of(schema: Mapping[str, Any], *, avro: bool) -> dict[str, Change]:
+    """Column → what is made of its values before they are of its travel type, for those that another family lacks."""
+    kinds = {true_name(field["name"]): _not_null(field["type"]) for field in _fields(schema)}
+    return {name: change_of(kind, avro=avro) for name, kind in kinds.items() if _common_type(kind) is None}
+
+
+def _fields(schema: Mapping[str, Any]) -> list[Any]:
+    """The columns of an event schema, with all names of types resolved."""
+    row = next(field["type"] for field in resolved(schema)["fields"] if field["name"] == "data")
+    found: list[Any] = row["fields"]
+    return found
+
+
+def _not_null(kind: Any) -> Any:
+    return _without_null(kind) if isinstance(kind, list) else kind
 
 
 def _field(column: pa.Field) -> dict[str, Any]:
@@ -116,10 +133,18 @@ def _column(field: Mapping[str, Any], *, where: str) -> pa.Field:
 
 
 def _travel_type(kind: Any) -> pa.DataType | None:
+    found = _common_type(kind)
+    return travels_as(kind) if found is None else found
+
+
+def _common_type(kind: Any) -> pa.DataType | None:
+    """The travel type if it is one that all families have."""
     if isinstance(kind, dict) and kind["type"] == "array":
         item = kind["items"]
-        inner = _travel_type(_without_null(item) if isinstance(item, list) else item)
-        return None if inner is None else pa.list_(inner)
+        if isinstance(item, list) and len(item) > 2:
+            return None
+        inner = _common_type(_not_null(item))
+        return None if inner is None else travel_type(pa.list_(inner))
     if isinstance(kind, dict) and kind.get("logicalType") == "decimal":
         return _decimal(kind["precision"], kind.get("scale", 0))
     if kind == _UUID:
@@ -137,17 +162,6 @@ def _decimal(precision: int, scale: int) -> pa.DataType:
 def _without_null(union: list[Any]) -> Any:
     (kind,) = (each for each in union if each != "null")
     return kind
-
-
-def physical(schema: Any) -> Any:
-    """`schema` without logical types: the bytes are the same, and values are plain numbers, texts and bytes."""
-    if isinstance(schema, list):
-        return [physical(each) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    if "logicalType" in schema:
-        return schema["type"]
-    return {name: physical(part) if name in ("type", "fields", "items") else part for name, part in schema.items()}
 
 
 def plain_values(array: pa.Array) -> list[Any]:
@@ -188,11 +202,11 @@ def _json_value(kind: pa.DataType) -> Callable[[Any], Any] | None:
     if kind == pa.uint64():
         return lambda value: str(int.from_bytes(value, signed=True))
     if pa.types.is_decimal(kind):
-        return lambda value: str(_scaled(int.from_bytes(value, signed=True), kind.scale))
+        return lambda value: str(scaled(int.from_bytes(value, signed=True), kind.scale))
     if pa.types.is_binary(kind):
         return lambda value: base64.b64encode(value).decode()
     if pa.types.is_floating(kind):
-        return lambda value: value if math.isfinite(value) else _NOT_FINITE[str(value)]
+        return lambda value: value if math.isfinite(value) else NOT_FINITE[str(value)]
     return None
 
 
@@ -204,16 +218,8 @@ def _value_from_json(kind: pa.DataType) -> Callable[[Any], Any] | None:
     return float if pa.types.is_floating(kind) else None
 
 
-_EXACT = Context(prec=80)
-_NOT_FINITE: Mapping[str, str] = MappingProxyType({"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"})
-
-
-def _scaled(number: int, scale: int) -> Decimal:
-    return Decimal(number).scaleb(-scale, _EXACT)
-
-
 def _unscaled(value: Decimal, scale: int) -> int:
-    found = value.scaleb(scale, _EXACT)
+    found = value.scaleb(scale, EXACT)
     if found != found.to_integral_value():
         raise EngineFailed(f"the decimal {value} has more than {scale} digits behind its point", hint="see its schema")
     return int(found)
@@ -233,8 +239,9 @@ def keys(batch: pa.RecordBatch, key: Iterable[str]) -> list[bytes]:
 class JsonForm:
     """Events as JSON, of a table with known columns."""
 
-    def __init__(self, columns: pa.Schema) -> None:
+    def __init__(self, columns: pa.Schema, *, changes: Mapping[str, Change] | None = None) -> None:
         self._columns = columns
+        self._changes = changes or {}
 
     def rows(self, batch: pa.RecordBatch) -> list[bytes]:
         """The `data` of each row."""
@@ -250,7 +257,10 @@ class JsonForm:
         """The rows of events."""
         rows = [json.loads(value)["data"] for value in values]
         arrays = [
-            column_from(_each(_value_from_json(f.type), [row[f.name] for row in rows]), f.type) for f in self._columns
+            column_from(
+                _each(self._changes.get(f.name) or _value_from_json(f.type), [row[f.name] for row in rows]), f.type
+            )
+            for f in self._columns
         ]
         return pa.RecordBatch.from_arrays(arrays, schema=self._columns)
 
@@ -258,9 +268,17 @@ class JsonForm:
 class AvroForm:
     """Events as Avro with the id of their schema in front; `lookup` gives the schema behind an id."""
 
-    def __init__(self, columns: pa.Schema, *, lookup: Callable[[int], Mapping[str, Any]], written: int = 0) -> None:
+    def __init__(
+        self,
+        columns: pa.Schema,
+        *,
+        lookup: Callable[[int], Mapping[str, Any]],
+        written: int = 0,
+        changes: Mapping[str, Change] | None = None,
+    ) -> None:
         self._avro: Any = require("fastavro", extra="kafka")
         self._columns = columns
+        self._changes = changes or {}
         self._lookup = lookup
         self._parsed: dict[int, Any] = {}
         self._head = b"\0" + written.to_bytes(4)
@@ -288,7 +306,10 @@ class AvroForm:
         """The rows of events, each read by the schema with which it was written."""
         rows = [self._read(value)["data"] for value in values]
         names = [avro_name(name) for name in self._columns.names]
-        arrays = [column_from([row[n] for row in rows], f.type) for n, f in zip(names, self._columns, strict=True)]
+        arrays = [
+            column_from(_each(self._changes.get(f.name), [row[n] for row in rows]), f.type)
+            for n, f in zip(names, self._columns, strict=True)
+        ]
         return pa.RecordBatch.from_arrays(arrays, schema=self._columns)
 
     def _read(self, value: bytes) -> Any:

@@ -26,6 +26,8 @@ BINARY = "COLLATE Latin1_General_100_BIN2"
 """Compares text by its UTF-16 code units; trailing spaces still don't count, so lengths are compared beside it."""
 _UTF8 = "COLLATE Latin1_General_100_BIN2_UTF8"
 _NAME_CHARACTERS = 128
+_OWN = ("money", "smallmoney", "sql_variant", "hierarchyid", "xml", "geometry", "geography")
+"""Types that travel as a text of the server's, which does not sort as their values do."""
 _READ: Mapping[str, pa.DataType] = MappingProxyType(
     {
         "bit": pa.bool_(),
@@ -48,6 +50,8 @@ _READ: Mapping[str, pa.DataType] = MappingProxyType(
         "datetime2": pa.timestamp("us"),
         "datetimeoffset": pa.timestamp("us", tz="UTC"),
         "uniqueidentifier": pa.uuid(),
+        "timestamp": pa.binary(),  # what `rowversion` is called in the catalog: eight bytes
+        **dict.fromkeys(_OWN, pa.string()),
     }
 )
 _WRITE: Mapping[pa.DataType, str] = MappingProxyType(
@@ -69,7 +73,12 @@ _WRITE: Mapping[pa.DataType, str] = MappingProxyType(
 )
 _SIZED = ("char", "varchar", "nchar", "nvarchar", "binary", "varbinary")
 _SCALED = ("time", "datetime2", "datetimeoffset")
-_AS_IT_IS = ("bit", "tinyint", "smallint", "int", "bigint", "real", "float", "nchar", "nvarchar", "binary", "varbinary")
+_AS_IT_IS = (
+    *("bit", "tinyint", "smallint", "int", "bigint", "real", "float", "nchar", "nvarchar", "binary", "varbinary"),
+    "timestamp",
+)
+_SEVENTH = ("time(7)", "datetime2(7)", "datetimeoffset(7)")
+"""Types with a digit more than a moment has that travels, and with an offset of its own."""
 _MOMENT = "CONVERT(varchar(27), {}, 121)"
 _AS_TEXT: Mapping[str, str] = MappingProxyType(
     {
@@ -84,6 +93,10 @@ _AS_TEXT: Mapping[str, str] = MappingProxyType(
         "datetime2": _MOMENT,
         "datetimeoffset": _MOMENT.format("CAST(SWITCHOFFSET({}, '+00:00') AS datetime2(7))"),
         "uniqueidentifier": "CAST({} AS char(36))",
+        **dict.fromkeys(("money", "smallmoney"), "CONVERT(nvarchar(30), {}, 2)"),
+        **dict.fromkeys(("hierarchyid", "geometry", "geography"), "{}.ToString()"),
+        "sql_variant": "CAST({} AS nvarchar(4000))",
+        "xml": "CAST({} AS nvarchar(max))",
     }
 )
 """How a value is asked for that the driver would not carry exactly."""
@@ -188,6 +201,8 @@ class _Column:
     nullable: bool
     form: str
     """What is asked for, with `{}` in the column's place."""
+    sorts: bool = True
+    """If its text sorts as its values do."""
 
     @property
     def expression(self) -> str:
@@ -215,7 +230,8 @@ class MssqlSource:
             found = described(self._connection, self._table)
             if not found:
                 raise EngineFailed(f"there is no table at {place(self._endpoint)}", hint="create the source first")
-            self._columns = [_column(*column) for column in found]
+            ordered = {job.cursor, *job.key}
+            self._columns = [_column(*column, ordered=column[0] in ordered) for column in found]
             self._snapshot = self._begin()
             self._opened = opened.pop_all()
         self.schema = pa.schema([pa.field(c.name, c.kind, nullable=c.nullable) for c in self._columns])
@@ -256,6 +272,11 @@ class MssqlSource:
     def _reached(self, since: str) -> str:
         name = ident(self._job.cursor)
         kind = self.schema.field(self._job.cursor).type
+        if not all(column.sorts for column in self._columns if column.name == self._job.cursor):
+            raise EngineFailed(
+                f"the column {self._job.cursor!r} of {place(self._endpoint)} can't be a cursor: its text does not sort",
+                hint="go by another column",
+            )
         cursor_value(since, kind)
         if pa.types.is_string(kind):
             # text is compared by its UTF-8 bytes on this side, so the server must do so too
@@ -292,8 +313,11 @@ def keys_condition(keys: pa.Table) -> str:
     return f"EXISTS (SELECT 1 FROM (VALUES {', '.join(rows)}) AS k ({', '.join(names)}) WHERE {same})"
 
 
-def _column(name: str, native: str, nullable: bool) -> _Column:
+def _column(name: str, native: str, nullable: bool, *, ordered: bool = False) -> _Column:
+    """How a column travels. What has a seventh digit goes as text, unless it is `ordered`: then such a digit raises."""
     plain = native.partition("(")[0]
+    if native in _SEVENTH and not ordered:
+        return _Column(name, pa.string(), nullable, "CONVERT(nvarchar(40), {}, 121)")
     if found := re.fullmatch(r"decimal\((\d+),(\d+)\)", native):
         kind: pa.DataType | None = pa.decimal128(int(found[1]), int(found[2]))
     else:
@@ -303,7 +327,7 @@ def _column(name: str, native: str, nullable: bool) -> _Column:
             f"the column {name!r} is of the type {native}, which the native engine can't carry exactly",
             hint="leave the column out through a view",
         )
-    return _Column(name, kind, nullable, "{}" if plain in _AS_IT_IS else _AS_TEXT[plain])
+    return _Column(name, kind, nullable, "{}" if plain in _AS_IT_IS else _AS_TEXT[plain], sorts=plain not in _OWN)
 
 
 def incoming(values: list[Any], kind: pa.DataType) -> pa.Array:

@@ -120,7 +120,8 @@ class Seams:
     `tap` sees and may change the stream between source and sink. `source` and `sink` wrap what was opened.
     `moment` is called as a run gets on: `begun` (nothing is staged), `staged`, `committing` (the last step of a sink
     is next: it shows the rows, or commits the state of rows that are visible already), `applied`; and by the
-    ClickHouse sink with `pending` (its intent is written).
+    ClickHouse sink with `uploaded` (the staging area is full, and nothing is loaded from it) and `pending` (its intent
+    is written).
     """
 
     tap: Callable[[Job, Batches], Batches] | None = None

@@ -21,12 +21,13 @@ Play = Callable[..., CaseRecord]
 def play(request: pytest.FixtureRequest) -> Play:
     """Play the case with this id with an engine; its name is for a process that can start it, to be killed."""
     session = session_or_skip(request.config)
-    cases: dict[str, Case] = {case.case_id: case for case in session.plan.matrix.planned}
 
     def play_case(case_id: str, engine: Engine, name: str, *, killed: bool) -> CaseRecord:
         crash = {} if killed else {"crash": "off"}
+        case = Case.of_id(case_id)
+        assert case is not None
         return attempt(
-            cases[case_id],
+            case,
             engine=engine,
             registry=session.plan.registry,
             services=session.services,

@@ -13,7 +13,10 @@ from typing import Any
 import pyarrow as pa
 
 from ...core.kinds import Field, TableSchema, arrow_type, decimal_of
+from ...core.own import OWN
+from ...core.own_avro import AVRO_TYPES
 from ...errors import DponeError, require
+from . import avro_own
 from .convert import to_kind
 
 _LOGICAL: dict[str, tuple[str, str]] = {
@@ -69,6 +72,8 @@ class Column:
 
     def array(self, values: list[Any]) -> pa.Array:
         """Avro's plain values as an Arrow array."""
+        if self.native in AVRO_TYPES:
+            return pa.array([None if v is None else avro_own.text_of(v, self.native) for v in values], pa.string())
         if self.native.startswith("decimal("):
             precision, scale = decimal_of(self.native) or (0, 0)
             found = [None if v is None else Decimal(int.from_bytes(v, "big", signed=True)) for v in values]
@@ -193,11 +198,18 @@ def batch_of(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], field
 
 
 def _avro_field(field: Field) -> dict[str, Any]:
-    kind = _avro_kind(field.kind)
     found: dict[str, Any] = {"name": encoded_name(field.name)}
+    own = _own(field.kind)
+    kind = avro_own.schema_for(own, column=found["name"]) if own else _avro_kind(field.kind)
     if found["name"] != field.name:
         found["doc"] = field.name
     return {**found, "type": ["null", kind], "default": None} if field.nullable else {**found, "type": kind}
+
+
+def _own(kind: str) -> str:
+    """The type of Avro's own that a kind is; empty for any other kind."""
+    native = OWN[kind].native if kind in OWN else ""
+    return native if native in AVRO_TYPES else ""
 
 
 def _avro_kind(kind: str) -> Any:
@@ -216,6 +228,8 @@ def _native(kind: Any) -> str:
         return f"array<{_native(_not_null(kind['items']))}>"
     if kind.get("logicalType") == "decimal":
         return f"decimal({kind['precision']},{kind.get('scale', 0)})"
+    if own := avro_own.spelled(kind, lambda part: _native(_not_null(part))):
+        return own
     return str(kind.get("logicalType", kind["type"]))
 
 
@@ -236,6 +250,8 @@ def _width(precision: int) -> int:
 
 
 def _plain(values: pa.ChunkedArray | pa.Array, kind: str) -> list[Any]:
+    if native := _own(kind):
+        return [None if text is None else avro_own.value_of(text, native) for text in values.to_pylist()]
     if digits := decimal_of(kind):
         numbers = [None if v is None else int(v.scaleb(digits[1], _EXACT)) for v in values.to_pylist()]
         return [None if n is None else n.to_bytes(_width(digits[0]), "big", signed=True) for n in numbers]
@@ -250,6 +266,8 @@ def _plain(values: pa.ChunkedArray | pa.Array, kind: str) -> list[Any]:
 def _to_json(value: Any, kind: str) -> Any:
     if value is None:
         return None
+    if native := _own(kind):
+        return avro_own.json_of(value, native)
     if digits := decimal_of(kind):
         return str(Decimal(int.from_bytes(value, "big", signed=True)).scaleb(-digits[1], _EXACT))
     if kind == "binary":
@@ -262,6 +280,8 @@ def _to_json(value: Any, kind: str) -> Any:
 def _from_json(value: Any, native: str) -> Any:
     if value is None:
         return None
+    if native in AVRO_TYPES:
+        return avro_own.value_of_json(value, native)
     if digits := decimal_of(native):
         return int(Decimal(value).scaleb(digits[1], _EXACT)).to_bytes(_width(digits[0]), "big", signed=True)
     if native == "bytes":

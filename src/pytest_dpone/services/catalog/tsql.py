@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from ...core.contracts import default_contracts
 from ...core.kinds import Field, arrow_type, decimal_of
+from ...core.own import is_own
 from ...errors import UsageError, ValueRejected
 from .convert import UnreadableColumnError, lists_of_json, to_kind
 
@@ -54,7 +55,7 @@ def _quote(text: str) -> str:
 
 def column_type(field: Field, key: Sequence[str]) -> str:
     """The type of a source table's column; text in a key has a length, since an index needs one."""
-    native = default_contracts().native_type("mssql", field.kind)
+    native = default_contracts().column_type("mssql", field)
     if field.name not in key or not native.endswith("(max)"):
         return native
     return native.replace("max", "450" if field.kind == "text" else "900")
@@ -89,7 +90,8 @@ def inserts(table: str, rows: pa.Table, natives: Sequence[str]) -> Iterator[tupl
 
 def _expressions(column: pa.ChunkedArray, native: str) -> list[str]:
     """Each value with a cast of its own: without, the server would choose one type for all values of a column."""
-    text = _TEXTS.get(native.partition("(")[0], str)
+    own = pa.types.is_string(column.type)  # is as the server reads it
+    text = str if own else _TEXTS.get(native.partition("(")[0], str)
     if pa.types.is_timestamp(column.type):
         column = column.cast(pa.timestamp("us"))
     if pa.types.is_temporal(column.type):
@@ -118,6 +120,8 @@ _TEXTS: dict[str, Callable[[Any], str]] = {
     "decimal": lambda value: f"{value:f}",
     "varbinary": lambda value: f"0x{value.hex()}",
     "datetimeoffset": lambda value: f"{value} +00:00",
+    # the one form that these read alike under every language of a session, and without digits that they lack
+    **dict.fromkeys(("smalldatetime", "datetime"), lambda value: f"{value[:10]}T{value[11:19]}"),
 }
 
 
@@ -134,6 +138,8 @@ def reading(field: Field, native: str) -> Reading:
     """How a column of the type `native` is read as `field`; raises `UnreadableColumnError` if it can't be."""
     plain = native.partition("(")[0]
     name = quoted(field.name)
+    if is_own(field.kind) and (form := _OWN.get(plain)):
+        return Reading(field, f"N'|' + {form.format(name)} + N'|'", _between_bars)
     for natives, kinds, expression, finish in _READINGS:
         if plain in natives and ("decimal" if decimal_of(field.kind) else field.kind) in kinds:
             return Reading(field, expression.format(name), finish)
@@ -194,6 +200,14 @@ def _digits(values: list[Any], target: pa.DataType) -> pa.Array:
 _NUMBERS = ("bit", "tinyint", "smallint", "int", "bigint")
 _STRINGS = ("nvarchar", "nchar", "varchar", "char")
 _BARS = "N'|' + CAST({0} AS nvarchar(max)) + N'|'"
+_OWN = {
+    **dict.fromkeys(("money", "smallmoney"), "CONVERT(nvarchar(30), {0}, 2)"),
+    **dict.fromkeys(("datetime2", "datetimeoffset", "time"), "CONVERT(nvarchar(40), {0}, 121)"),
+    **dict.fromkeys(("hierarchyid", "geometry", "geography"), "{0}.ToString()"),
+    **dict.fromkeys((*_STRINGS, "sql_variant"), "CAST({0} AS nvarchar(4000))"),
+    **dict.fromkeys(("nvarchar", "xml"), "CAST({0} AS nvarchar(max))"),
+}
+"""Types of columns → the text of their values, as `core.own` has it."""
 _READINGS: tuple[tuple[tuple[str, ...], tuple[str, ...], str, Callable[[list[Any], pa.DataType], pa.Array]], ...] = (
     (("bit",), ("bool",), "{0}", _typed),
     (_NUMBERS[1:], ("int16", "int32", "int64", "uint64"), "{0}", _typed),
@@ -212,6 +226,7 @@ _READINGS: tuple[tuple[tuple[str, ...], tuple[str, ...], str, Callable[[list[Any
     (("date",), ("date",), "CONVERT(varchar(10), {0}, 23)", _moments),
     (("time",), ("time",), "CONVERT(varchar(16), {0}, 121)", _moments),
     (("datetime2",), ("timestamp",), "CONVERT(varchar(27), {0}, 121)", _moments),
+    (("smalldatetime", "datetime"), ("timestamp",), "CONVERT(varchar(27), CAST({0} AS datetime2(3)), 121)", _moments),
     (
         ("datetimeoffset",),
         ("timestamptz",),

@@ -14,6 +14,7 @@ from ...errors import require
 from ..ask import ask
 from ..keeper import Ready, Spec, Wire, run, shield, stay, wait_until
 from ..life import die_with_parent, drop_root
+from ..table import ZSTD
 from .chdb_engine import Engine
 from .clickhouse_http import Front, http_server
 
@@ -54,7 +55,7 @@ def start(data: Path, *, user: str, password: str, port: int = 0) -> tuple[Threa
 
 def _load_native_modules() -> None:
     """Import the libraries with native parts, while their files can still be read by their own names."""
-    for module in ("chdb", "lz4.frame", "backports.zstd"):
+    for module in ("chdb", "lz4.frame", ZSTD):
         require(module, extra="embedded")
 
 

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from email.parser import BytesParser
 from http.server import BaseHTTPRequestHandler
+from importlib import import_module
 from typing import Protocol, cast
 
+from ..table import ZSTD
 from .chdb_engine import QueryError
 
 # Consumed by the transport, never query settings.
@@ -140,9 +142,7 @@ def _unpacker(encoding: str) -> _Unpacker | None:
 
         return cast("_Unpacker", lz4.frame.LZ4FrameDecompressor())
     if encoding == "zstd":
-        from backports import zstd
-
-        return cast("_Unpacker", zstd.ZstdDecompressor())
+        return cast("_Unpacker", import_module(ZSTD).ZstdDecompressor())
     if encoding in ("gzip", "deflate"):
         import zlib
 
