@@ -170,7 +170,9 @@ class KafkaCatalog:
             return None
         fold = self._folds.setdefault((topic, column), _Fold())
         stable, ends = self._topics.ends(topic)
-        if any(ends.values()) and not any(stable.values()):
+        if not any(ends.values()):
+            return Fingerprint(0, 0)  # by the next look the first load may have begun, and that look would wait for it
+        if not any(stable.values()):
             return None  # the first load is under way
 
         def number(message: Any) -> int:
