@@ -5,13 +5,14 @@ from __future__ import annotations
 import ast
 import inspect
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pytest_dpone.core.checks import CHECKS, check_of
 from pytest_dpone.core.contracts import Contract, default_contracts
 from pytest_dpone.core.matrix import build_matrix
-from pytest_dpone.core.model import Case, Strategy
+from pytest_dpone.core.model import Case, KeyForm, Strategy
 from pytest_dpone.core.registry import default_registry
 from pytest_dpone.engines.mutants import MUTANTS
 from pytest_dpone.plugin import fixtures, hooks
@@ -61,8 +62,9 @@ MATRIX_PAGE = """\
 # The matrix
 
 The cases of the shipped families: {planned} are planned, {excluded} are excluded, each for the reason that its number
-stands for. `pytest-dpone matrix` prints the same list, a case a line, with `--format json` for programs. This page is
-generated from `pytest_dpone.core.registry`.
+stands for. The cell of a planned case says of which form its [key](concepts.md#the-key-of-a-case) is:
+{forms}. `pytest-dpone matrix` prints the same list, a case a line, with `--format json` for
+programs. This page is generated from `pytest_dpone.core.registry`.
 
 """
 
@@ -114,14 +116,16 @@ def matrix_page() -> str:
     planned = set(matrix.planned)
     why = {row.case: row.reason for row in matrix.excluded}
     reasons = list(dict.fromkeys(why.values()))
-    lines = [MATRIX_PAGE.format(planned=len(planned), excluded=len(why)) + "| source | sink | " + " | ".join(Strategy)]
-    lines[0] += " |"
+    counts = Counter(registry.key_form(case) for case in planned)
+    forms = ", ".join(f"{counts[form]} `{form}`" for form in KeyForm)
+    head = MATRIX_PAGE.format(planned=len(planned), excluded=len(why), forms=forms)
+    lines = [head + "| source | sink | " + " | ".join(Strategy) + " |"]
     lines.append("|---|---|" + "---|" * len(Strategy))
     for source, sink in dict.fromkeys((case.source, case.sink) for case in (*matrix.planned, *why)):
         cells = []
         for strategy in Strategy:
             case = Case(source, sink, strategy)
-            cells.append("planned" if case in planned else f"[{reasons.index(why[case]) + 1}]")
+            cells.append(registry.key_form(case) if case in planned else f"[{reasons.index(why[case]) + 1}]")
         lines.append(f"| {source} | {sink} | " + " | ".join(cells) + " |")
     registry.staging = "minio"
     staged = [case for case in build_matrix(registry).planned if case.via]
@@ -132,6 +136,8 @@ def matrix_page() -> str:
         lines.append(f"| {source} | {end} | {', '.join(named)} |")
     lines += ["", "## Why cases are excluded", ""]
     lines += [f"{number}. {reason}" for number, reason in enumerate(reasons, 1)]
+    lines += ["", "## Why keys are integers whatever their turn", ""]
+    lines += [f"- {reason}" for reason in dict.fromkeys(map(registry.why_integer, matrix.planned)) if reason]
     return "\n".join(lines) + "\n"
 
 

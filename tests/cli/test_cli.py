@@ -22,18 +22,20 @@ def test_matrix_lists_planned_and_excluded_cases(capsys: pytest.CaptureFixture[s
         "source": "postgres",
         "sink": "postgres",
         "strategy": "full_refresh",
+        "key": "integer",
         "status": "planned",
         "reason": "",
     }
     assert {row["status"] for row in rows} == {"planned", "excluded"}
     assert all(row["reason"] for row in rows if row["status"] == "excluded")
+    assert {row["key"] for row in rows} == {"integer", "text", "composite", ""}
 
 
 def test_matrix_takes_a_selection(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["matrix", "--source=minio", "--sink=postgres", "--strategy=scd2"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "case                     source  sink      strategy  status   reason",
-        "minio_to_postgres__scd2  minio   postgres  scd2      planned",
+        "case                     source  sink      strategy  key   status   reason",
+        "minio_to_postgres__scd2  minio   postgres  scd2      text  planned",
     ]
 
 

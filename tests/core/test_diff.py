@@ -81,6 +81,31 @@ def test_a_composite_identity() -> None:
     assert counts(diff(sorted(tricky), sorted(tricky)[:1], identity=("id", "note"))) == (1, 0, 0, 0)
 
 
+def test_rows_are_sorted_by_one_column_and_matched_and_named_by_another() -> None:
+    def keyed(actual: list[tuple[int | None, str | None]]):  # type: ignore[no-untyped-def]
+        expected = [(1, "b"), (2, "a"), (3, "a ")]
+        streams = batches(expected, 2), batches(actual, 2)
+        return compare(*streams, fields=FIELDS, identity=("note",), order=("id",))
+
+    assert keyed([(1, "b"), (2, "a"), (3, "a ")]).equal
+    trimmed = keyed([(1, "b"), (2, "a"), (3, "a")])
+    assert counts(trimmed) == (1, 1, 0, 0)
+    assert [(each.kind, each.key) for each in trimmed.samples] == [
+        ("missing", {"note": "'a '"}),
+        ("extra", {"note": "'a'"}),
+    ]
+    swapped = keyed([(1, "a"), (2, "b"), (3, "a ")])
+    assert counts(swapped) == (0, 0, 2, 0)
+    assert swapped.columns == {"id": 2}
+    with pytest.raises(ValueError, match="not sorted by id"):
+        keyed([(2, "a"), (1, "b")])
+
+
+def test_a_long_text_in_a_key_is_cut() -> None:
+    report = diff([(1, "x" * 500)], [], identity=("note",))
+    assert report.samples[0].key == {"note": f"'{'x' * 120}…'"}
+
+
 def test_rows_that_are_not_sorted_are_an_error_never_a_verdict() -> None:
     with pytest.raises(ValueError, match="not sorted by id"):
         diff([(1, "a"), (2, "b")], [(2, "b"), (1, "a")])

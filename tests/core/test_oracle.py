@@ -14,15 +14,20 @@ from hypothesis import strategies as st
 from pytest_dpone.core.contracts import default_contracts
 from pytest_dpone.core.dataset import Dataset, DatasetSpec, logged, partitions
 from pytest_dpone.core.dataset.dataset import WATERMARK
-from pytest_dpone.core.model import ActName, Strategy
+from pytest_dpone.core.model import ActName, KeyForm, Strategy
 from pytest_dpone.core.oracle import expect, expect_source, expect_table, expected_counts, reconciles, rules_for
 
 Row = dict[str, object]
 
 
-def dataset(**spec: object) -> Dataset:
+def dataset(key: KeyForm = KeyForm.INTEGER, **spec: object) -> Dataset:
     values = {"seed": 3, "rows": 300, "batch_rows": 64, "kind": "narrow", **spec}
-    return Dataset(DatasetSpec(**values), source="postgres", sink="postgres", contracts=default_contracts())  # type: ignore[arg-type]
+    contracts = default_contracts()
+    return Dataset(DatasetSpec(**values), source="postgres", sink="postgres", contracts=contracts, key=key)  # type: ignore[arg-type]
+
+
+def key_of(row: Row, data: Dataset) -> tuple[object, ...]:
+    return tuple(row[name] for name in data.schema.key)
 
 
 def rows(batches) -> list[Row]:  # type: ignore[no-untyped-def]
@@ -40,23 +45,24 @@ def rewritten(before: list[Row], after: list[Row], inside: Callable[[dt.date], b
 
 
 def replayed(data: Dataset) -> tuple[dict[object, Row], dict[object, Row]]:
-    """S0 and S1 by key."""
-    before = {row["id"]: row for row in rows(data.before())}
+    """S0 and S1 by the declared key."""
+    before: dict[object, Row] = {key_of(row, data): row for row in rows(data.before())}
     after = dict(before)
     for commit in data.commits():
         for row in commit.deletes.to_pylist():
-            del after[row["id"]]
+            del after[key_of(row, data)]
         for table in (commit.updates, commit.inserts):
-            after.update({row["id"]: row for row in table.to_pylist()})
+            after.update({key_of(row, data): row for row in table.to_pylist()})
     return before, after
 
 
-def watermarked(before: dict[object, Row], after: dict[object, Row], strategy: Strategy) -> list[Row]:
+def watermarked(data: Dataset, strategy: Strategy) -> list[Row]:
+    before, after = replayed(data)
     watermark = max((row["updated_at"] for row in before.values()), default=None)  # type: ignore[type-var]
     seen = [row for row in after.values() if watermark is None or row["updated_at"] >= watermark]  # type: ignore[operator]
     if strategy is Strategy.INCREMENTAL_APPEND:
-        return list(before.values()) + [row for row in seen if repr(before.get(row["id"])) != repr(row)]
-    return list({**before, **{row["id"]: row for row in seen}}.values())
+        return list(before.values()) + [row for row in seen if repr(before.get(key_of(row, data))) != repr(row)]
+    return list({**before, **{key_of(row, data): row for row in seen}}.values())
 
 
 def versions(data: Dataset, act: ActName) -> list[Row]:
@@ -64,7 +70,7 @@ def versions(data: Dataset, act: ActName) -> list[Row]:
     old, new = list(before.values()), list(after.values())
     if act is ActName.LOAD:
         return history(old, old)
-    changed = [row for row in new if repr(before.get(row["id"])) != repr(row)]
+    changed = [row for row in new if repr(before.get(key_of(row, data))) != repr(row)]
     back = data.returns().inserts.to_pylist() if act is ActName.RETURN else []
     return history(old + changed + back, new + back)
 
@@ -85,7 +91,7 @@ def second_opinion(data: Dataset, strategy: Strategy, act: ActName) -> list[Row]
         return rewritten(old, new, lambda day: day.day in (3, 5, 11, 13))
     if strategy is Strategy.XMIN:
         return list({**before, **after}.values())
-    return watermarked(before, after, strategy)
+    return watermarked(data, strategy)
 
 
 @given(
@@ -95,16 +101,19 @@ def second_opinion(data: Dataset, strategy: Strategy, act: ActName) -> list[Row]
     seed=st.integers(0, 10**6),
     strategy=st.sampled_from(list(Strategy)),
     act=st.sampled_from([ActName.LOAD, ActName.CHANGE, ActName.REPEAT, ActName.RECONCILE, ActName.RETURN]),
+    key=st.sampled_from(list(KeyForm)),
 )
 def test_the_oracle_agrees_with_a_replay(
-    count: int, change: float, share: float, seed: int, strategy: Strategy, act: ActName
+    count: int, change: float, share: float, seed: int, strategy: Strategy, act: ActName, key: KeyForm
 ) -> None:
-    data = dataset(rows=count, seed=seed, change_ratio=change, delete_ratio=change * share)
+    data = dataset(key, rows=count, seed=seed, change_ratio=change, delete_ratio=change * share)
     expectation = expect(data, strategy, act)
     found = rows(expectation.batches())
     assert sorted(map(repr, found)) == sorted(map(repr, second_opinion(data, strategy, act)))
-    identities = [tuple(row[name] for name in expectation.identity) for row in found]
-    assert identities == sorted(set(identities))  # type: ignore[type-var]
+    assert expectation.identity[: len(data.schema.key)] == data.schema.key
+    assert len({tuple(row[name] for name in expectation.identity) for row in found}) == len(found)
+    places = [tuple(row[name] for name in expectation.order) for row in found]
+    assert places == sorted(set(places))  # type: ignore[type-var]
 
 
 @pytest.mark.parametrize("strategy", list(Strategy))
@@ -167,15 +176,16 @@ def test_which_strategies_need_reconciliation() -> None:
     assert [strategy for strategy in Strategy if reconciles(strategy)] == [Strategy.INCREMENTAL_MERGE, Strategy.XMIN]
 
 
+@pytest.mark.parametrize("key", list(KeyForm))
 @pytest.mark.parametrize("strategy", [Strategy.INCREMENTAL_APPEND, Strategy.REPLACE])
-def test_of_a_topic_the_last_event_of_a_key_counts(strategy: Strategy) -> None:
-    data = dataset(rows=500)
+def test_of_a_topic_the_last_event_of_a_key_counts(strategy: Strategy, key: KeyForm) -> None:
+    data = dataset(key, rows=500)
     events = rows(expect(data, strategy, ActName.CHANGE).batches())
     folded = expect(data, strategy, ActName.CHANGE, folded=True)
-    table = {row["id"]: row for row in sorted(events, key=lambda row: row["revision"])}  # type: ignore[arg-type,return-value]
+    table = {key_of(row, data): row for row in sorted(events, key=lambda row: row["revision"])}  # type: ignore[arg-type,return-value]
     assert len(events) > len(table)
-    assert folded.identity == ("id",)
-    assert repr(rows(folded.batches())) == repr([table[key] for key in sorted(table)])  # type: ignore[type-var]
+    assert folded.identity == data.schema.key
+    assert repr(rows(folded.batches())) == repr(sorted(table.values(), key=lambda row: row["id"]))  # type: ignore[arg-type,return-value]
 
 
 def test_a_partition_of_s0_is_empty_in_s1() -> None:

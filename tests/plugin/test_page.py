@@ -48,6 +48,10 @@ def test_a_red_run_tells_its_blockers_on_the_page(project: Project) -> None:
         '<li><a href="#case-alpha_to_beta__replace"><code>alpha_to_beta__replace.failed</code></a>'
         ": act change, check rows: differ</li>"
     ) in text
+    assert "    10 rows expected, 9 found: 1 missing, 0 extra, 1 changed, 0 duplicated\n" in text
+    assert r"am\x1bount: expected 1.50, got 1.5" in text
+    assert ">1 of 1</td>" in text
+    assert ">0 of 1</td>" in text
 
 
 @pytest.mark.usefixtures("with_htpy")

@@ -150,6 +150,29 @@ def test_an_append_repeats_nothing(catalog: KafkaCatalog, space: str) -> None:
     assert written(catalog, space) == sorted(every)
 
 
+def test_versions_of_rows_are_told_by_a_column_that_is_no_key(catalog: KafkaCatalog, space: str) -> None:
+    schema = TableSchema((Field("id", "int64", nullable=False), Field("a key", "text", nullable=False)), key=("a key",))
+    rows = pa.table([[1, 2, 3], ["a", "A", "a "]], schema=schema.arrow())
+    catalog.create(space, "src", schema)
+    catalog.load(space, "src", schema, rows.to_batches())
+    before = catalog.row_versions(space, "src", "id")
+    assert before is not None
+    catalog.change(space, "src", schema, [Commit(rows.select(["a key"]).slice(2), rows.slice(1, 1), rows.slice(0, 0))])
+    after = catalog.row_versions(space, "src", "id")
+    assert after is not None
+    assert [found.column("key").to_pylist() for found in (before, after)] == [[1, 2, 3], [1, 2]]
+    assert after.column("version")[0] == before.column("version")[0]
+    assert after.column("version")[1].as_py() > before.column("version")[1].as_py()
+    read = catalog.read(space, "src", schema.fields, order_by=["id"])
+    assert [row["a key"] for batch in read for row in batch.to_pylist()] == ["a", "A"]
+    assert {event["key"] for event in catalog.events(space, "src", ("id",)).to_pylist()} == {
+        '{"a key":"a"}',
+        '{"a key":"A"}',
+        '{"a key":"a "}',
+    }
+    assert catalog.row_versions(space, "none", "id").num_rows == 0  # type: ignore[union-attr]
+
+
 def test_a_window_is_written_anew(catalog: KafkaCatalog, space: str) -> None:
     seed(catalog, space, news((1, 1, "a"), (2, 2, "b"), (3, 3, "c"), (4, 4, "d")))
     run(job(catalog, space, Strategy.REPLACE))

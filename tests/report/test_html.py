@@ -130,7 +130,7 @@ def test_all_that_was_measured_is_there(parsed: Parsed) -> None:
         *("FAILED", "0 of 8 planned cases passed", "v1.2.0", "c0ffee", "(dirty)", "2026-01-02T03:04:05.678Z", "r1"),
         *("Blockers: 2", "release.missing : no release is named", "benchmark_slo_gate not run no bounds"),
         *("PostgreSQL 18.6", "docker postgres:18", "no durability", "emulated"),
-        *("load 200 0.25 0.50 stage 0.12 s", "change 209 7.75 0.50", "1,234.5", "123,456", RERUN),
+        *("load 200 0 of 0 0.25 0.50 stage 0.12 s", "change 209 0 of 0 7.75 0.50", "1,234.5", "123,456", RERUN),
         *("act change, check rows: differ", "not implemented yet: the mover can't", "unavailable: no Docker", "killed"),
         *("xmin is a system column (1) alpha_to_gamma__xmin", "release-evidence/release_evidence_pack.json"),
         *("planned in the matrix 8", "in this run 6", "played 2", "excluded from the matrix 1"),
@@ -317,3 +317,17 @@ def test_the_page_counts_kills() -> None:
     assert "3 kills (begun 3), 0 cut connections, 0 refused rows: 1 rows lost" in text
     assert "nothing_written" in text
     assert "Kills and mishaps" not in page(facts())
+
+
+def test_a_failure_is_told_as_in_the_terminal_and_stays_inert() -> None:
+    given = facts()
+    name = given.records[0].case_id
+    hostile = (
+        "  act change:\n    check rows: expected 3, got 2\n      missing id=</pre><script>alert(1)</script>\x1b[31m"
+    )
+    parsed = Parsed(page(facts(failures={name: hostile})))
+    (box,) = [attributes for tag, attributes in parsed.tags if tag == "pre"]
+    assert box == {"class": "failure", "tabindex": "0"}
+    assert "check rows: expected 3, got 2 missing id=</pre><script>alert(1)</script>\\x1b[31m" in parsed.all
+    long = Parsed(page(facts(failures={name: "x" * 20_000})))
+    assert "(20,000 characters; the document has them all)" in long.all

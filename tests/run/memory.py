@@ -52,9 +52,13 @@ class MemoryCatalog:
     def change(self, namespace: str, table: str, schema: TableSchema, commits: Sequence[Commit]) -> None:
         rows = self.tables[namespace, table]
         for commit in commits:
-            gone = pa.concat_arrays([*commit.deletes["id"].chunks, *commit.updates["id"].chunks])
-            kept = rows.filter(pc.invert(pc.is_in(rows["id"], gone)))
-            rows = pa.concat_tables([kept, commit.updates, commit.inserts])
+            key = list(schema.key)
+            gone = {
+                *map(repr, commit.deletes.select(key).to_pylist()),
+                *map(repr, commit.updates.select(key).to_pylist()),
+            }
+            stays = [repr(row) not in gone for row in rows.select(key).to_pylist()]
+            rows = pa.concat_tables([rows.filter(pa.array(stays, pa.bool_())), commit.updates, commit.inserts])
         self.tables[namespace, table] = rows
 
     def columns(self, namespace: str, table: str) -> Mapping[str, str]:

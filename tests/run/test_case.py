@@ -103,6 +103,25 @@ def test_a_lost_row_is_seen(world: World, strategy: Strategy) -> None:
     assert diff is not None and diff.missing == 1 and diff.samples[0].kind == "missing"
 
 
+@pytest.mark.parametrize(
+    ("strategy", "key", "named"),
+    [
+        (Strategy.FULL_REFRESH, "integer: id", {"id": "3"}),
+        (Strategy.INCREMENTAL_APPEND, "text: code", {"code": "' a0'", "revision": "0"}),
+        (Strategy.SNAPSHOT_DIFF, "composite: tenant, number", {"tenant": "'t '", "number": "0"}),
+    ],
+)
+def test_rows_that_differ_are_named_by_the_declared_key(
+    world: World, strategy: Strategy, key: str, named: dict[str, str]
+) -> None:
+    broken_put(world, lambda rows: pa.concat_tables([rows.slice(0, 2), rows.slice(3)]))
+    record = world.certify(strategy)
+    assert record.acts[0].planned["key"] == key
+    diff = record.acts[1].diff
+    assert diff is not None
+    assert [(each.kind, each.key) for each in diff.samples] == [("missing", named)]
+
+
 def test_a_doubled_row_is_seen(world: World) -> None:
     broken_put(world, lambda rows: pa.concat_tables([rows, rows.slice(0, 1)]))
     assert red(world.certify(Strategy.FULL_REFRESH)) == ["load.rows"]

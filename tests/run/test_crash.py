@@ -7,17 +7,20 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pyarrow as pa
 import pytest
 from pydantic import SecretStr
 
+from pytest_dpone.core.contracts import default_contracts
+from pytest_dpone.core.dataset import Dataset, DatasetSpec
 from pytest_dpone.core.gates.kills import Kills, kills_of, summed
-from pytest_dpone.core.model import ActName, ActRecord, Case, CaseRecord, Check, DiffReport, Strategy, Verdict
+from pytest_dpone.core.model import ActName, ActRecord, Case, CaseRecord, Check, DiffReport, KeyForm, Strategy, Verdict
 from pytest_dpone.core.wire import Endpoint, Job
 from pytest_dpone.engines.mock import MockEngine
 from pytest_dpone.engines.native import NativeEngine
 from pytest_dpone.run.conclusion import _RECONCILIATION_CHECKS, _STATE_CHECKS
 from pytest_dpone.run.crash import POINTS, RANDOM, cuts, trials, why_not
-from pytest_dpone.run.mishaps import _through, why_not_cut
+from pytest_dpone.run.mishaps import _bad_row, _through, why_not_cut
 from pytest_dpone.run.proxy import Proxy
 from pytest_dpone.run.settings import RunSettings
 from pytest_dpone.run.stage import Stage
@@ -149,3 +152,18 @@ def test_the_evidence_names_checks_that_the_tallies_look_for() -> None:
     from pytest_dpone.core.gates.tallies import SHOWN
 
     assert {*_STATE_CHECKS.values(), *_RECONCILIATION_CHECKS.values()} == set(SHOWN)
+
+
+@pytest.mark.parametrize("form", list(KeyForm))
+def test_the_row_that_is_refused_has_a_key_of_its_own(form: KeyForm) -> None:
+    spec = DatasetSpec(seed=1, rows=50)
+    dataset = Dataset(spec, source="clickhouse", sink="postgres", contracts=default_contracts(), key=form)
+    stage: Any = SimpleNamespace(dataset=dataset)
+    rejection = next(dataset.rejections(all_values=False))
+    (bad,) = _bad_row(stage, rejection).to_pylist()
+    key = [bad[name] for name in dataset.schema.key]
+    assert key == [*dataset.keys(pa.array([bad["id"]], pa.int64())).to_pylist()[0].values()]
+    assert [row for batch in dataset.before() for row in batch.to_pylist() if row["id"] == bad["id"]] == []
+    refused = [name for name, value in bad.items() if value == rejection.rows.column("value")[0].as_py()]
+    assert len(refused) == 1
+    assert refused[0] not in dataset.schema.key

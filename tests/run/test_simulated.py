@@ -7,12 +7,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
 from pytest_dpone.core.contracts import default_contracts
+from pytest_dpone.core.dataset.keyed import KEYS
 from pytest_dpone.core.gates.matrix import judge_matrix
 from pytest_dpone.core.matrix import build_matrix
 from pytest_dpone.core.model import Case, CaseRecord, NotRun, Strategy, Verdict
@@ -135,7 +138,8 @@ def test_a_mutant_of_the_stream_is_found_out_in_memory_too(play: Play, mutant: M
     assert isinstance(native, NativeEngine)
     tap = native._seams.tap
     assert tap is not None
-    record = play(mutant.case_id, MockEngine(lambda batches: tap(None, batches)), rows=300, batch_rows=150)  # type: ignore[arg-type]
+    job: Any = SimpleNamespace(key=KEYS[REGISTRY.key_form(PLANNED[mutant.case_id])])
+    record = play(mutant.case_id, MockEngine(lambda batches: tap(job, batches)), rows=300, batch_rows=150)
     assert {name.partition(".")[2] for name in red(record)} & set(mutant.killed_by), record.detail
 
 

@@ -20,6 +20,7 @@ from sqlglot import exp
 from pytest_dpone.core.contracts import default_contracts
 from pytest_dpone.core.dataset import Dataset, DatasetSpec
 from pytest_dpone.core.kinds import Field, TableSchema, arrow_type
+from pytest_dpone.core.model import KeyForm
 from pytest_dpone.core.own import OWN, OwnType
 from pytest_dpone.errors import DponeError, UsageError, ValueRejected
 from pytest_dpone.services.ask import prove
@@ -119,8 +120,8 @@ def test_names() -> None:
             quoted(name)
 
 
-def dataset(sink: str = "mssql") -> Dataset:
-    return Dataset(DatasetSpec(seed=3, rows=150), source="mssql", sink=sink, contracts=default_contracts())
+def dataset(sink: str = "mssql", *, key: KeyForm = KeyForm.INTEGER) -> Dataset:
+    return Dataset(DatasetSpec(seed=3, rows=150), source="mssql", sink=sink, contracts=default_contracts(), key=key)
 
 
 def test_names_that_differ_by_case_alone_do_not_meet() -> None:
@@ -133,9 +134,12 @@ def test_names_that_differ_by_case_alone_do_not_meet() -> None:
     assert {"Order", "order"} <= {field.name for field in plain.schema.fields}
 
 
-def test_every_kind_of_the_dataset_goes_in_as_a_literal_of_its_type() -> None:
-    made = dataset()
+@pytest.mark.parametrize("key", list(KeyForm))
+def test_every_kind_of_the_dataset_goes_in_as_a_literal_of_its_type(key: KeyForm) -> None:
+    made = dataset(key=key)
     schema = made.schema
+    texts = [column_type(schema.field(name), schema.key) for name in schema.key if schema.field(name).kind == "text"]
+    assert texts == ["nvarchar(450)"] * (key is not KeyForm.INTEGER)
     natives = [column_type(field, schema.key) for field in schema.fields]
     rows = pa.Table.from_batches(list(made.before()))
     statements = list(inserts("[s].[t]", rows, natives))

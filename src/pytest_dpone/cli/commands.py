@@ -32,10 +32,10 @@ def matrix(arguments: argparse.Namespace) -> int:
         sinks=arguments.sink,
         strategies=arguments.strategy,
     )
-    rows = [(*_ends(case), "planned", "") for case in plan.scope]
+    rows = [(*_ends(case), plan.registry.key_form(case).value, "planned", "") for case in plan.scope]
     if not plan.narrowed:
-        rows += [(*_ends(row.case), "excluded", row.reason) for row in plan.matrix.excluded]
-    _show(("case", "source", "sink", "strategy", "status", "reason"), rows, arguments.format)
+        rows += [(*_ends(row.case), "", "excluded", row.reason) for row in plan.matrix.excluded]
+    _show(("case", "source", "sink", "strategy", "key", "status", "reason"), rows, arguments.format)
     return 0
 
 

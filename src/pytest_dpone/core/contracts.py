@@ -51,6 +51,10 @@ def _null_list_as_empty(values: pa.Array) -> pa.Array:
 CASE_BLIND = frozenset({"mssql"})
 """Families that take `Order` and `order` for the same name, unless a database is set up otherwise."""
 
+SPACE_BLIND = frozenset({"mssql"})
+"""Families that take texts for the same of which one has spaces more at its end: SQL Server pads the shorter one before
+it compares, whatever the collation. Keys that go through them don't differ by such spaces alone."""
+
 RULES: dict[str, Callable[[pa.Array], pa.Array]] = {"null_array_as_empty": _null_list_as_empty}
 
 _INT = {"int16": 0, "int32": 1, "int64": 2}
@@ -244,6 +248,7 @@ class Contracts:
 
     rows: tuple[Contract, ...]
     case_blind: frozenset[str] = CASE_BLIND
+    space_blind: frozenset[str] = SPACE_BLIND
 
     @cached_property
     def version(self) -> str:

@@ -25,16 +25,18 @@ def compare(
     *,
     fields: Sequence[Field],
     identity: Sequence[str],
+    order: Sequence[str] = (),
 ) -> DiffReport:
-    """Compare two streams that are sorted by `identity` (ascending, NULL last) and have the columns of `fields`.
+    """Compare two streams that are sorted by `order` (ascending, NULL last) and have the columns of `fields`.
 
-    Rows are matched by `identity`, which is unique in `expected`; a match that occurs again in `actual` is
+    `order` are the columns of `identity`, if no others are given. Rows of one range of `order` are matched by
+    `identity`, which is unique in `expected` and by which they are named; a match that occurs again in `actual` is
     `duplicated`. NaN equals NaN, 0.0 differs from -0.0, JSON is compared as values. Memory is bounded by the batches
     of both streams, as long as `actual` has the expected keys. Raises ValueError when `actual` is not sorted: then a
     range could be compared with the wrong rows.
     """
     tally = _Tally(tuple(fields), tuple(identity))
-    rest = _Rest(actual, tally.schema, tally.identity)
+    rest = _Rest(actual, tally.schema, tuple(order or identity))
     for batch in expected:
         if batch.num_rows:
             tally.range(_plain(batch, tally.schema), rest.up_to(batch))
@@ -69,17 +71,17 @@ class _Rest:
 
     stream: Iterator[pa.RecordBatch]
     schema: pa.Schema
-    identity: tuple[str, ...]
+    order: tuple[str, ...]
     held: list[pa.RecordBatch] = field(default_factory=list)
     last: tuple[object, ...] | None = None
 
     def up_to(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """All rows whose identity is ≤ that of the last row of `batch`."""
-        bound = [batch.column(name)[-1] for name in self.identity]
+        """All rows up to the place of the last row of `batch`."""
+        bound = [batch.column(name)[-1] for name in self.order]
         taken: list[pa.RecordBatch] = []
         while self.held or self._pull():
             head = self.held.pop(0)
-            count = pc.sum(_at_most(head, self.identity, bound)).as_py() or 0
+            count = pc.sum(_at_most(head, self.order, bound)).as_py() or 0
             taken.append(head.slice(0, count))
             if count < head.num_rows:
                 self.held.insert(0, head.slice(count))
@@ -101,11 +103,11 @@ class _Rest:
         return False
 
     def _check_order(self, batch: pa.RecordBatch) -> None:
-        ordered = _ordered(batch, self.identity)
-        first = tuple(batch.column(name)[0].as_py() for name in self.identity)
+        ordered = _ordered(batch, self.order)
+        first = tuple(batch.column(name)[0].as_py() for name in self.order)
         if not ordered or (self.last is not None and _rank(first) < _rank(self.last)):
-            raise ValueError(f"the rows that were read back are not sorted by {', '.join(self.identity)}")
-        self.last = tuple(batch.column(name)[-1].as_py() for name in self.identity)
+            raise ValueError(f"the rows that were read back are not sorted by {', '.join(self.order)}")
+        self.last = tuple(batch.column(name)[-1].as_py() for name in self.order)
 
 
 def _rank(values: tuple[object, ...]) -> tuple[tuple[bool, object], ...]:
@@ -113,13 +115,13 @@ def _rank(values: tuple[object, ...]) -> tuple[tuple[bool, object], ...]:
     return tuple((v is None, v.encode() if isinstance(v, str) else (0 if v is None else v)) for v in values)
 
 
-def _ordered(batch: pa.RecordBatch, identity: tuple[str, ...]) -> bool:
-    """If the rows of one batch ascend by `identity`."""
+def _ordered(batch: pa.RecordBatch, order: tuple[str, ...]) -> bool:
+    """If the rows of one batch ascend by `order`."""
     if batch.num_rows < 2:
         return True
     below, above = batch.slice(0, batch.num_rows - 1), batch.slice(1)
     strictly, equal = pa.scalar(False), pa.scalar(True)
-    for name in identity:
+    for name in order:
         low, high = below.column(name), above.column(name)
         # NULL ranks last: a value before a NULL rises, a NULL before a value falls.
         less = pc.or_(pc.fill_null(pc.less(low, high), False), pc.and_(pc.is_valid(low), pc.is_null(high)))
@@ -128,10 +130,10 @@ def _ordered(batch: pa.RecordBatch, identity: tuple[str, ...]) -> bool:
     return bool(pc.all(pc.or_(strictly, equal)).as_py())
 
 
-def _at_most(batch: pa.RecordBatch, identity: tuple[str, ...], bound: list[pa.Scalar]) -> pa.Array:
-    """Per row: its identity is ≤ `bound`, compared column by column; NULL is greater than anything."""
+def _at_most(batch: pa.RecordBatch, order: tuple[str, ...], bound: list[pa.Scalar]) -> pa.Array:
+    """Per row: its place is ≤ `bound`, compared column by column; NULL is greater than anything."""
     result = None
-    for name, limit in reversed(list(zip(identity, bound, strict=True))):
+    for name, limit in reversed(list(zip(order, bound, strict=True))):
         column = batch.column(name)
         less = pc.fill_null(pc.less(column, limit), False)
         same = pc.fill_null(pc.equal(column, limit), False)
@@ -229,10 +231,17 @@ class _Tally:
         return RowDifference(kind="changed", key=self._key(expected, row), columns=columns)
 
     def _key(self, rows: pa.RecordBatch, row: int) -> dict[str, str]:
-        return {name: visible(str(rows.column(name)[row].as_py())) for name in self.identity}
+        return {name: _told(rows.column(name)[row].as_py()) for name in self.identity}
 
     def _room(self, kind: str) -> int:
         return MAX_SAMPLES - sum(sample.kind == kind for sample in self.samples)
+
+
+def _told(value: object) -> str:
+    """A value of a key for people. Texts are in quotes, so that spaces at their ends are seen."""
+    text = visible(str(value)[: MAX_VALUE_SHOWN + 1])
+    text = f"{text[:MAX_VALUE_SHOWN]}…" if len(text) > MAX_VALUE_SHOWN else text
+    return f"'{text}'" if isinstance(value, str) else text
 
 
 def show(value: object, kind: str) -> str:

@@ -82,12 +82,20 @@ class Field:
     native: str = ""
 
 
+ID = "id"
+"""The harness's own number of a row: a unique integer in every table, by which it reads, sorts and adds up rows,
+whatever the key is that a case declares."""
+
+
 @dataclass(frozen=True, slots=True)
 class TableSchema:
-    """The columns of a source table and the roles that strategies need."""
+    """The columns of a source table and the roles that strategies need.
+
+    `key` is the key that the case declares: the source's primary key, and what the engine is told.
+    """
 
     fields: tuple[Field, ...]
-    key: tuple[str, ...] = ("id",)
+    key: tuple[str, ...] = (ID,)
     cursor: str = "updated_at"
     partition: str = "business_date"
 

@@ -70,6 +70,15 @@ class ActName(StrEnum):
     EVOLVE = "evolve"
 
 
+class KeyForm(StrEnum):
+    """What the key that a case declares is made of (DESIGN §5), in the order in which the cases take turns."""
+
+    INTEGER = "integer"
+    TEXT = "text"
+    COMPOSITE = "composite"
+    """A text and an integer, neither of which is unique alone."""
+
+
 class Evolution(StrEnum):
     """How the columns of a source change between two runs (act 6, DESIGN §3)."""
 

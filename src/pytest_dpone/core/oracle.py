@@ -12,11 +12,11 @@ import pyarrow.compute as pc
 from .contracts import RULES
 from .dataset import Dataset, partitions
 from .dataset.dataset import WATERMARK
-from .kinds import Field, TableSchema
+from .kinds import ID, Field, TableSchema
 from .model import ActName, Strategy
 
 Slice = tuple[pa.RecordBatch, pa.RecordBatch]
-"""S0 and S1 of one range of keys."""
+"""S0 and S1 of one range of rows, by their numbers."""
 Rows = Callable[[Slice], pa.RecordBatch]
 
 CURRENT = Field("is current", "bool", nullable=False)
@@ -33,17 +33,21 @@ VERSIONED = frozenset(
 )
 """Strategies after which a table may hold two versions of a row, so that its key does not tell rows apart."""
 
+_BY_NUMBER, _BY_VERSION = (ID,), (ID, "revision")
+
 
 @dataclass(frozen=True)
 class Expectation:
-    """The rows that a table must hold: sorted by `identity`, in canonical Arrow types, as declared by the contracts.
+    """The rows that a table must hold, in canonical Arrow types, as declared by the contracts.
 
-    `identity` are the columns that tell a row from all others that are expected.
+    `identity` are the columns that tell a row from all others that are expected: the key that the case declares, and
+    the revision where versions of a key stand side by side. The rows are sorted by `order`, which does the same.
     """
 
     fields: tuple[Field, ...]
     identity: tuple[str, ...]
     batches: Callable[[], Iterator[pa.RecordBatch]]
+    order: tuple[str, ...] = _BY_NUMBER
 
 
 def expect_source(dataset: Dataset, *, changed: bool) -> Expectation:
@@ -71,34 +75,37 @@ def expect(dataset: Dataset, strategy: Strategy, act: ActName, *, folded: bool =
     if strategy not in VERSIONED:
         return Expectation(schema.fields, schema.key, lambda: _batches(dataset, rows))
     if folded:
-        return Expectation(schema.fields, schema.key, lambda: _batches(dataset, _last(rows)))
-    return Expectation(schema.fields, (*schema.key, "revision"), lambda: _batches(dataset, rows))
+        return Expectation(schema.fields, schema.key, lambda: _batches(dataset, _last(rows, schema)))
+    identity = (*schema.key, "revision")
+    return Expectation(schema.fields, identity, lambda: _batches(dataset, rows), _BY_VERSION)
 
 
 def expect_history(dataset: Dataset, act: ActName) -> Expectation:
     """scd2: every version that a key had at the end of a run, and whether it is current (DESIGN §4).
 
-    After `return`, the keys that came back have a third version. Sorted by key and revision.
+    After `return`, the keys that came back have a third version.
     """
     schema = dataset.schema
     fields = (*schema.fields, CURRENT)
     identity = (*schema.key, "revision")
     if act is ActName.LOAD:
-        return Expectation(fields, identity, lambda: _versions(dataset, ((old, old) for old in dataset.before())))
+        return Expectation(
+            fields, identity, lambda: _versions(dataset, ((old, old) for old in dataset.before())), _BY_VERSION
+        )
     if act is not ActName.RETURN:
-        return Expectation(fields, identity, lambda: _versions(dataset, dataset.slices()))
+        return Expectation(fields, identity, lambda: _versions(dataset, dataset.slices()), _BY_VERSION)
     returned = dataset.returns().inserts
 
     def with_returned() -> Iterator[Slice]:
         for old, new in dataset.slices():
-            back = returned.filter(pc.is_in(returned.column("id"), old.column("id")))
-            yield old, _sorted(new, back.combine_chunks().to_batches()[0], schema.key) if back.num_rows else new
+            back = returned.filter(_known(returned, old, schema))
+            yield old, _sorted(new, back.combine_chunks().to_batches()[0], _BY_NUMBER) if back.num_rows else new
 
-    return Expectation(fields, identity, lambda: _versions(dataset, with_returned()))
+    return Expectation(fields, identity, lambda: _versions(dataset, with_returned()), _BY_VERSION)
 
 
 def expect_table(dataset: Dataset, rows: Callable[[], Iterator[pa.RecordBatch]]) -> Expectation:
-    """`rows`, which are sorted by key, as the contracts declare them: what a mirror of the source must hold."""
+    """`rows`, sorted by their numbers, as the contracts declare them: what a mirror of the source must hold."""
 
     def declared() -> Iterator[pa.RecordBatch]:
         return (_as_declared(batch, dataset) for batch in rows() if batch.num_rows)
@@ -150,8 +157,8 @@ def _append(schema: TableSchema, dataset: Dataset) -> Callable[[Slice], pa.Recor
     def rows(pair: Slice) -> pa.RecordBatch:
         old, new = pair
         seen = _reached(new, schema, dataset)
-        fresh = seen.filter(pc.invert(_is_old_version(seen, old)))
-        return _sorted(old, fresh, (*schema.key, "revision"))
+        fresh = seen.filter(pc.invert(_is_old_version(seen, old, schema)))
+        return _sorted(old, fresh, _BY_VERSION)
 
     return rows
 
@@ -162,8 +169,8 @@ def _merge(schema: TableSchema, dataset: Dataset) -> Callable[[Slice], pa.Record
     def rows(pair: Slice) -> pa.RecordBatch:
         old, new = pair
         winners = _reached(new, schema, dataset)
-        kept = old.filter(pc.invert(pc.is_in(old.column("id"), winners.column("id"))))
-        return _sorted(kept, winners, schema.key)
+        kept = old.filter(pc.invert(_known(old, winners, schema)))
+        return _sorted(kept, winners, _BY_NUMBER)
 
     return rows
 
@@ -186,7 +193,7 @@ def _rewritten(inside: Callable[[pa.Array], pa.Array]) -> Callable[[TableSchema,
         def rows(pair: Slice) -> pa.RecordBatch:
             old, new = pair
             kept = old.filter(pc.invert(inside(old.column(schema.partition))))
-            return _sorted(kept, new.filter(inside(new.column(schema.partition))), (*schema.key, "revision"))
+            return _sorted(kept, new.filter(inside(new.column(schema.partition))), _BY_VERSION)
 
         return rows
 
@@ -198,8 +205,8 @@ def _every_commit(schema: TableSchema, _dataset: Dataset) -> Rows:
 
     def rows(pair: Slice) -> pa.RecordBatch:
         old, new = pair
-        gone = old.filter(pc.invert(pc.is_in(old.column("id"), new.column("id"))))
-        return _sorted(gone, new, schema.key)
+        gone = old.filter(pc.invert(_known(old, new, schema)))
+        return _sorted(gone, new, _BY_NUMBER)
 
     return rows
 
@@ -217,35 +224,49 @@ _AFTER_CHANGE: dict[Strategy, Callable[[TableSchema, Dataset], Rows]] = {
 }
 
 
-def _last(rows: Rows) -> Rows:
-    """Of the versions of a key the last one."""
+def _last(rows: Rows, schema: TableSchema) -> Rows:
+    """Of the versions of a key, which stand side by side, the last one."""
 
     def last(pair: Slice) -> pa.RecordBatch:
         found = rows(pair)
         if not found.num_rows:
             return found
-        keys = found.column("id")
+        keys = _keys(found, schema)
         ends = pc.not_equal(keys.slice(0, len(keys) - 1), keys.slice(1))
         return found.filter(pa.concat_arrays([ends, pa.array([True])]))
 
     return last
 
 
-def _version_names(rows: pa.RecordBatch) -> pa.Array:
-    """Key and revision of each row as one text."""
+def _keys(rows: pa.RecordBatch | pa.Table, schema: TableSchema) -> pa.Array | pa.ChunkedArray:
+    """A value per row that stands for its declared key; of several columns their texts, each behind its length."""
+    if len(schema.key) == 1:
+        return rows.column(schema.key[0])
+    texts = [rows.column(name).cast(pa.string()) for name in schema.key]
+    parts = [part for text in texts for part in (pc.utf8_length(text).cast(pa.string()), text)]
+    return pc.binary_join_element_wise(*parts, ":")
+
+
+def _known(rows: pa.RecordBatch | pa.Table, others: pa.RecordBatch, schema: TableSchema) -> pa.Array:
+    """Per row: its declared key is among those of `others`."""
+    return pc.is_in(_keys(rows, schema), _keys(others, schema))
+
+
+def _version_names(rows: pa.RecordBatch, schema: TableSchema) -> pa.Array:
+    """Declared key and revision of each row as one text."""
     return pc.binary_join_element_wise(
-        rows.column("id").cast(pa.string()), rows.column("revision").cast(pa.string()), "/"
+        _keys(rows, schema).cast(pa.string()), rows.column("revision").cast(pa.string()), "/"
     )
 
 
 def _versions(dataset: Dataset, pairs: Iterator[Slice]) -> Iterator[pa.RecordBatch]:
     """Of each pair the rows of S0, and those of S1 that differ from them, with `CURRENT` behind the other columns."""
+    schema = dataset.schema
     for old, new in pairs:
-        fresh = new.filter(pc.invert(_is_old_version(new, old)))
-        both = _sorted(old, fresh, (*dataset.schema.key, "revision"))
+        fresh = new.filter(pc.invert(_is_old_version(new, old, schema)))
+        both = _sorted(old, fresh, _BY_VERSION)
         if both.num_rows:
-            names = _version_names(both)
-            current = pc.is_in(names, _version_names(new))
+            current = pc.is_in(_version_names(both, schema), _version_names(new, schema))
             declared = _as_declared(both, dataset)
             yield declared.append_column(pa.field(CURRENT.name, pa.bool_(), nullable=False), current)
 
@@ -258,9 +279,9 @@ def _reached(new: pa.RecordBatch, schema: TableSchema, dataset: Dataset) -> pa.R
     return new.filter(pc.greater_equal(cursor, pa.scalar(WATERMARK, cursor.type)))
 
 
-def _is_old_version(rows: pa.RecordBatch, old: pa.RecordBatch) -> pa.Array:
+def _is_old_version(rows: pa.RecordBatch, old: pa.RecordBatch, schema: TableSchema) -> pa.Array:
     """Per row: S0 has the same key with the same revision."""
-    positions = pc.index_in(rows.column("id"), old.column("id"))
+    positions = pc.index_in(_keys(rows, schema), _keys(old, schema))
     before = old.column("revision").take(positions)
     return pc.fill_null(pc.equal(before, rows.column("revision")), False)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
-from .model import Case, Strategy
+from .model import Case, KeyForm, Strategy
 
 if TYPE_CHECKING:
     from .contracts import Contract
@@ -28,6 +28,8 @@ class Family:
     `swaps`: a full refresh can replace the sink's content so that a reader sees old or new, never half (DESIGN §4).
     `folds`: a sink keeps events, of which the last one of a key is its row.
     `case_blind`: it takes `Order` and `order` for the same name, unless a database is set up otherwise.
+    `space_blind`: it takes texts for the same of which one has spaces more at its end.
+    `integer_keys`: why its tables can't have a key with a text in it; empty if they can.
     """
 
     name: str
@@ -39,6 +41,8 @@ class Family:
     swaps: bool = False
     folds: bool = False
     case_blind: bool = False
+    space_blind: bool = False
+    integer_keys: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +121,36 @@ class Registry:
             return reason
         return next((reason for rule in self._rules if (reason := rule(case))), None)
 
+    def key_form(self, case: Case) -> KeyForm:
+        """The form of the key that `case` declares.
 
+        It goes by the places of source, sink and strategy, so that each of them takes turns through all forms.
+        """
+        if self.why_integer(case):
+            return KeyForm.INTEGER
+        names = list(self.families)
+        place = names.index(case.source) + names.index(case.sink) + list(Strategy).index(case.strategy)
+        forms = list(KeyForm)
+        return forms[place % len(forms)]
+
+    def why_integer(self, case: Case) -> str:
+        """Why the key of `case` is an integer whatever its place; empty if it takes its turn."""
+        if case.strategy is Strategy.CDC:
+            return _KEYS_MOVE
+        for name, end in ((case.source, "source"), (case.sink, "sink")):
+            if reason := self.families[name].integer_keys or self._textless(name, end):
+                return reason
+        return ""
+
+    def _textless(self, name: str, end: str) -> str:
+        """Why a family of one's own can't have texts at this end; empty if it can."""
+        rows = [row for row in self.contracts if (row.family, row.kind, row.feature) == (name, "text", "")]
+        if any(row.how == "rejected" or (end == "source" and not row.source) for row in rows):
+            return f"a table of {name} has no text as a {end}"
+        return ""
+
+
+_KEYS_MOVE = "the act `log` changes keys by adding to them, and a text can't be added to"
 _NO_XMIN = "xmin is a system column of Postgres"
 _NO_LOG = "it has no change log to capture from"
 

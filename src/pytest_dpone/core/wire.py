@@ -69,6 +69,7 @@ class Job(Frozen):
     source: Endpoint
     sink: Endpoint
     key: tuple[str, ...]
+    """Columns that tell the source's rows apart, in the key's order: an integer, a text, or several columns."""
     cursor: str
     """Column with the watermark; extraction takes rows with cursor ≥ watermark."""
     partition: str

@@ -49,6 +49,8 @@ class PageFacts:
     documents: Mapping[str, str]
     """Case id → path of its document from the page's folder, without the ending."""
     kills: Kills = field(default_factory=Kills)
+    failures: Mapping[str, str] = field(default_factory=dict)
+    """Case id → the failure as the terminal tells it."""
 
 
 def page(facts: PageFacts) -> str:
@@ -77,7 +79,7 @@ def page(facts: PageFacts) -> str:
                 heat_map(facts.records, planned=facts.planned, excluded=facts.excluded),
             ],
             h.section(aria_labelledby="cases")[
-                h.h2(id="cases")["Cases"], case_list(facts.records, facts.metrics, facts.documents)
+                h.h2(id="cases")["Cases"], case_list(facts.records, facts.metrics, facts.documents, facts.failures)
             ],
             _services(facts.records),
             _excluded(facts.excluded),

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from ..core.gates.tallies import ActMetrics, CaseMetrics
 from ..core.model import Case, CaseRecord, Strategy
 from ..core.registry import Excluded
-from .escape import visible
+from .escape import visible, visible_lines
 from .terminal import cell_word
 
 _KINDS = {
@@ -28,24 +28,30 @@ _KINDS = {
 _OPEN = 20
 """Red cases that are unfolded from the start."""
 _DETAIL = 2000
+_FAILURE_DETAIL = 8000
 
 _EMPTY_TEXT = Markup("")
 # A page may have thousands of cases, and templates are ten times as fast as elements. `%` escapes what it fills in.
 _CELL = Markup('<td class="%s"><a href="#%s">%s%s</a></td>')
 _EMPTY = Markup("<td>%s</td>")
 _WHY = Markup('<p class="why">%s</p>')
+_FAILURE = Markup('<pre class="failure" tabindex="0">%s</pre>')
 _FACTS = Markup('<ul class="facts">%s</ul>')
 _FACT = Markup("<li>%s</li>")
 _AGAIN = Markup('<p class="again">Play this case alone: <code>%s</code></p>')
 _DOCUMENT = Markup('<p>Checks, differences and errors: <a href="%s.md">text</a>, <a href="%s.json">JSON</a></p>')
 _ACTS = Markup(
     '<div class="scroll"><table><caption>Acts</caption><thead><tr><th scope="col">act</th>'
-    '<th class="n" scope="col">rows</th><th class="n" scope="col">engine s</th><th class="n" scope="col">harness s</th>'
+    '<th class="n" scope="col">rows</th><th class="n" scope="col">checks</th>'
+    '<th class="n" scope="col">engine s</th><th class="n" scope="col">harness s</th>'
     "%s</tr></thead><tbody>%s</tbody></table></div>"
 )
 _PHASES_HEAD = Markup('<th scope="col">phases in the engine</th>')
 _PHASES = Markup('<td class="line">%s</td>')
-_ACT = Markup('<tr><th scope="row">%s</th><td class="n">%s</td><td class="n">%s</td><td class="n">%s</td>%s</tr>')
+_ACT = Markup(
+    '<tr><th scope="row">%s</th><td class="n">%s</td><td class="n">%s</td>'
+    '<td class="n">%s</td><td class="n">%s</td>%s</tr>'
+)
 _CASE = Markup(
     '<details class="case" data-kind="%s"%s><summary><span class="tag %s">%s</span><h3><code>%s</code></h3>'
     '<span class="meta">%s</span></summary><div class="body" id="%s">%s</div></details>'
@@ -125,7 +131,10 @@ def heat_map(records: Sequence[CaseRecord], *, planned: Sequence[Case], excluded
 
 
 def case_list(
-    records: Sequence[CaseRecord], metrics: Sequence[CaseMetrics], documents: Mapping[str, str]
+    records: Sequence[CaseRecord],
+    metrics: Sequence[CaseMetrics],
+    documents: Mapping[str, str],
+    failures: Mapping[str, str],
 ) -> Iterator[h.Element | Markup]:
     """One foldable part per case, in the order of the run; the first red ones are unfolded."""
     yield h.p(".script")[
@@ -138,7 +147,7 @@ def case_list(
         word = cell_word(record)
         red += word in ("FAIL", "LOST")
         unfolded = _UNFOLDED if word in ("FAIL", "LOST") and red <= _OPEN else _EMPTY_TEXT
-        body = _EMPTY_TEXT.join(_body(record, measured, documents.get(record.case_id)))
+        body = _EMPTY_TEXT.join(_body(record, measured, documents.get(record.case_id), failures.get(record.case_id)))
         name, place = visible(record.case_id), anchor(record.case_id, number)
         yield _CASE % (word, unfolded, _look(word), word, name, _meta(record, measured), place, body)
 
@@ -170,14 +179,8 @@ def _meta(record: CaseRecord, measured: CaseMetrics) -> str:
     return f"{record.rows:,} rows, {record.seconds:.1f} s"
 
 
-def _body(record: CaseRecord, measured: CaseMetrics, document: str | None) -> Iterator[Markup]:
-    why = ": ".join(filter(None, (record.reason, record.detail)))
-    if record.known is not None:
-        yield _WHY % _short(visible(f"Known to fail: {record.known}"))
-    if why:
-        yield _WHY % _short(visible(why))
-    elif not measured.acts:
-        yield _WHY % "No reason was given."
+def _body(record: CaseRecord, measured: CaseMetrics, document: str | None, failure: str | None) -> Iterator[Markup]:
+    yield from _whys(record, measured, failure)
     if measured.acts:
         yield _acts(measured.acts)
     facts = {name: f"{value:,}" for name, value in measured.metrics.items()}
@@ -195,10 +198,23 @@ def _body(record: CaseRecord, measured: CaseMetrics, document: str | None) -> It
         yield _DOCUMENT % (path, path)
 
 
-def _short(text: str) -> str:
-    if len(text) <= _DETAIL:
+def _whys(record: CaseRecord, measured: CaseMetrics, failure: str | None) -> Iterator[Markup]:
+    """Why the case is not green."""
+    why = ": ".join(filter(None, (record.reason, record.detail)))
+    if record.known is not None:
+        yield _WHY % _short(visible(f"Known to fail: {record.known}"))
+    if why:
+        yield _WHY % _short(visible(why))
+    elif not measured.acts:
+        yield _WHY % "No reason was given."
+    if failure is not None:
+        yield _FAILURE % _short("\n".join(visible_lines(failure)), _FAILURE_DETAIL)
+
+
+def _short(text: str, limit: int = _DETAIL) -> str:
+    if len(text) <= limit:
         return text
-    return f"{text[:_DETAIL]}… ({len(text):,} characters; the document has them all)"
+    return f"{text[:limit]}… ({len(text):,} characters; the document has them all)"
 
 
 def _acts(acts: Sequence[ActMetrics]) -> Markup:
@@ -210,4 +226,6 @@ def _acts(acts: Sequence[ActMetrics]) -> Markup:
 def _act(act: ActMetrics, phases: bool) -> Markup:
     parts = ", ".join(f"{name} {value:.2f} s" for name, value in act.phases.items())
     last = _PHASES % visible(parts) if phases else _EMPTY_TEXT
-    return _ACT % (visible(act.name), f"{act.rows:,}", f"{act.engine_seconds:.2f}", f"{act.harness_seconds:.2f}", last)
+    checks = f"{act.checks - act.failed} of {act.checks}"
+    times = f"{act.engine_seconds:.2f}", f"{act.harness_seconds:.2f}"
+    return _ACT % (visible(act.name), f"{act.rows:,}", checks, *times, last)

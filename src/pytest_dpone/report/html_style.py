@@ -91,6 +91,8 @@ summary:focus-visible{outline-offset:-3px}
 .excluded h3{font-size:1rem;margin:1rem 0 .25rem}
 .excluded p{max-width:none;font-size:.9rem}
 .body{padding:.25rem 1rem 1rem;scroll-margin-top:4rem}
+.failure{overflow-x:auto;margin:.75rem 0;padding:.5rem .75rem;background:var(--panel);border:1px solid var(--line);
+border-left:.25rem solid var(--fail);font:.85rem/1.45 ui-monospace,monospace;overflow-wrap:normal}
 .again code{display:inline-block;padding:.25rem .5rem;background:var(--panel);border:1px solid var(--line);
 border-radius:.25rem;user-select:all}
 .again{display:flex;flex-wrap:wrap;gap:.35rem .5rem;align-items:center;max-width:none}
@@ -99,7 +101,7 @@ footer{margin-top:3rem;padding-top:.75rem;border-top:1px solid var(--line)}
 .body{padding:.25rem .6rem .75rem}dl{gap:.4rem 1.25rem}
 th,td{padding:.25rem .4rem}}
 @media print{html{font-size:8pt}body{max-width:none;padding:0}nav,.script,.skip,.case button{display:none}
-.scroll{overflow:visible}.case{content-visibility:visible}tr,summary,h2,h3{break-inside:avoid}h2,h3{break-after:avoid}
+.scroll{overflow:visible}.failure{white-space:pre-wrap;overflow-wrap:anywhere}.case{content-visibility:visible}tr,summary,h2,h3{break-inside:avoid}h2,h3{break-after:avoid}
 .map{width:100%}.map td,.map th{font-size:.75rem;min-width:0;white-space:normal;position:static}a{color:inherit}
 .excluded::details-content{content-visibility:visible;block-size:auto}}
 """

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..core.dataset import Commit, partitions
+from ..core.kinds import ID
 from ..core.model import ActName, Check, Strategy
 from ..core.oracle import Expectation, expect_source, expected_counts, reconciles
 from ..core.wire import Engine, RunFacts
@@ -41,6 +42,7 @@ def provision(act: Act, stage: Stage) -> None:
     loaded = stage.source.load(stage.source_space, stage.table, schema, batches)
     act.observed["bytes"] = batches.bytes
     act.planned["rows"] = stage.dataset.spec.rows_before
+    act.planned["key"] = f"{stage.dataset.key}: {', '.join(schema.key)}"
     act.check("seeded", expected=stage.dataset.spec.rows_before, actual=loaded)
     act.check_rows("source", stage.compare_source(expect_source(stage.dataset, changed=False)))
 
@@ -71,7 +73,7 @@ def _write_again(stage: Stage) -> None:
     """
     schema, late = stage.dataset.schema, stage.dataset.commits()[-1]
     for batch in stage.dataset.before():
-        free = batch.filter(pc.invert(pc.is_in(batch.column("id"), late.updates.column("id").combine_chunks())))
+        free = batch.filter(pc.invert(pc.is_in(batch.column(ID), late.updates.column(ID).combine_chunks())))
         if free.num_rows:
             none, row = late.updates.slice(0, 0), pa.Table.from_batches([free.slice(0, 1)])
             stage.source.change(stage.source_space, stage.table, schema, [Commit(late.deletes.slice(0, 0), row, none)])

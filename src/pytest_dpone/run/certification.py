@@ -10,8 +10,9 @@ from ..core.gates.documents import RELEASE_PACK
 from ..core.gates.kills import Kills, summed
 from ..core.gates.ruling import GateResult
 from ..core.gates.tallies import Tally, tally
-from ..core.model import CaseRecord, NotRun, ServiceRecord
+from ..core.model import CaseRecord, NotRun, ServiceRecord, Verdict
 from ..errors import DponeError
+from ..report.terminal import failure_lines
 from .ledger import Ledger
 from .plan import Plan
 from .publication import Publication
@@ -27,6 +28,8 @@ class Cases:
     tallies: Sequence[Tally]
     decision: Decision
     problems: Mapping[str, str]
+    failures: Mapping[str, str] = field(default_factory=dict)
+    """Case id → all that a person needs about it, of the first red cases."""
 
 
 Conclude = Callable[[Cases], tuple[GateResult, ...]]
@@ -65,6 +68,7 @@ class Certification:
     _tallies: dict[str, Tally] = field(init=False, default_factory=dict)
     _services: dict[ServiceRecord, ServiceRecord] = field(init=False, default_factory=dict)
     _blockers: dict[str, str] = field(init=False, default_factory=dict)
+    _failures: dict[str, str] = field(init=False, default_factory=dict)
     _unwritten: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
@@ -107,7 +111,7 @@ class Certification:
         self._written(lambda: self._report(records, tallies, report))
         gates: list[GateResult] = []
         if conclude is not None:
-            cases = Cases(records, tallies, report, dict(self._blockers))
+            cases = Cases(records, tallies, report, dict(self._blockers), dict(self._failures))
             self._written(lambda: gates.extend(conclude(cases)))
         pack = conclude is not None and self.shard is None
         codes = _codes(gates, pack=pack and self._is_release)
@@ -125,6 +129,9 @@ class Certification:
 
     def _publish(self, record: CaseRecord) -> None:
         self._tallies[record.case_id] = tally(record)
+        self._failures.pop(record.case_id, None)
+        if record.acts and record.verdict is not Verdict.PASSED and len(self._failures) < _TOLD_WHOLE:
+            self._failures[record.case_id] = "\n".join(line.text for line in failure_lines(record))
         self._written(lambda: self.publication.case(record))
 
     def _decide(self, records: tuple[CaseRecord, ...], *, blockers: Sequence[str] = (), pack: bool = False) -> Decision:
@@ -183,4 +190,6 @@ def _codes(gates: Sequence[GateResult], *, pack: bool) -> list[str]:
     return codes if codes or decided or not pack else [f"{RELEASE_PACK.name}.missing"]
 
 
+_TOLD_WHOLE = 200
+"""Red cases whose failures are kept for the page: a run may have thousands."""
 _ALONE = "the cases alone, no release decision"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..core.gates.kills import KILLS, PROOFS
+from ..core.kinds import ID
 from ..core.model import ActName, Case, Check, Strategy
 from ..core.wire import Engine
 from ..engines.child import load, startable
@@ -151,7 +152,7 @@ def small(stage: Stage, table: str, *, number: int = 0) -> Stage:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What a look into the sink has shown: what lies there, and how the keys and the revisions of the table add up."""
+    """What a look into the sink has shown: what lies there, and how the rows' numbers and revisions add up."""
 
     contents: Mapping[str, int]
     table: tuple[Fingerprint | None, ...]
@@ -199,13 +200,13 @@ class _Attempt:
         return seconds
 
     def _look(self) -> _Seen:
-        stage, schema = self.stage, self.stage.dataset.schema
+        stage = self.stage
         contents = dict(stage.inner_sink().contents(stage.sink_space))
         if stage.staging is not None:
             contents |= stage.staging.contents()
         if contents.get(stage.table) == LOCKED:
             return _Seen(contents, (), locked=True)
-        columns = (schema.key[0], "revision")
+        columns = (ID, "revision")
         table = tuple(stage.sink.fingerprint(stage.sink_space, stage.table, column) for column in columns)
         return _Seen(contents, table)
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..core.dataset import Dataset, partitions
+from ..core.kinds import ID, TableSchema
 from ..core.model import ActName, Check, Strategy
 from ..core.oracle import expect
 from ..core.wire import RunFacts
@@ -36,11 +37,11 @@ _BEFORE: Mapping[ActName, ActName | None] = MappingProxyType(
 
 @dataclass(slots=True)
 class _Seen:
-    """What the events up to a place have left."""
+    """What the events up to a place have left, by their keys."""
 
-    revisions: dict[int, int] = field(default_factory=dict)
-    partitions: dict[int, int] = field(default_factory=dict)
-    present: set[int] = field(default_factory=set)
+    revisions: dict[str, int] = field(default_factory=dict)
+    partitions: dict[str, int] = field(default_factory=dict)
+    present: set[str] = field(default_factory=set)
     wrong: Counter[str] = field(default_factory=Counter)
     samples: dict[str, str] = field(default_factory=dict)
 
@@ -73,15 +74,14 @@ def judge(act: Act, stage: Stage) -> None:
     """Check the events of `act`, if the sink keeps events: their number, keys, order, labels, and their `op`."""
     if not stage.sink_folds or not isinstance(stage.sink, Events):
         return
-    key = stage.dataset.schema.key[0]
-    found = stage.sink.events(stage.sink_space, stage.table, (key, "revision"))
+    found = stage.sink.events(stage.sink_space, stage.table, (ID, "revision"))
     fresh = [event for event in found.to_pylist() if event["offset"] >= stage.judged.get(event["partition"], 0)]
     if act.name in _BEFORE:
         rows, gone = expected_events(stage.dataset, stage.case.strategy, act.name)
-        tombstones = sum(event[key] is None for event in fresh)
+        tombstones = sum(event[ID] is None for event in fresh)
         told = f"{len(fresh) - tombstones} rows, {tombstones} tombstones"
         act.check("events.count", expected=f"{rows} rows, {gone} tombstones", actual=told)
-    _judge_each(act, stage, found.to_pylist(), fresh=len(fresh))
+    _judge_each(act, stage, found, fresh=len(fresh))
     ends = found.group_by("partition").aggregate([("offset", "max")]).to_pylist()
     stage.judged.update((each["partition"], each["offset_max"] + 1) for each in ends)
 
@@ -113,60 +113,71 @@ def seen_whole(name: str, act: Act, stage: Stage, poll: Poll, whole: tuple[objec
 
 
 def _revisions(dataset: Dataset, strategy: Strategy, act: ActName) -> dict[int, int]:
-    """Key → revision of the rows that the sink must hold after `act`."""
+    """Number → revision of the rows that the sink must hold after `act`."""
     found: dict[int, int] = {}
     for batch in expect(dataset, strategy, act, folded=True).batches():
-        pairs = zip(batch.column(dataset.schema.key[0]).to_pylist(), batch.column("revision").to_pylist(), strict=True)
-        found.update(pairs)
+        found.update(zip(batch.column(ID).to_pylist(), batch.column("revision").to_pylist(), strict=True))
     return found
 
 
-def _judge_each(act: Act, stage: Stage, events: list[dict[str, object]], *, fresh: int) -> None:
+def _judge_each(act: Act, stage: Stage, events: pa.Table, *, fresh: int) -> None:
     """Walk through all events; those of earlier acts were judged, and are needed to know what was there."""
     seen = _Seen()
-    for event in events:
-        number = _key_of(event, stage)
-        if number is None:
-            seen.blame("keyed", event, f"the key {event['key']!r} is not that of the row")
+    declared = _declared(stage.dataset, events.column(ID))
+    for event, wanted in zip(events.to_pylist(), declared, strict=True):
+        key = event["key"]
+        if key != wanted and not (wanted is None and _well_formed(key, stage.dataset.schema)):
+            told = f"not that of the row, {wanted!r}" if wanted is not None else "that of no row"
+            seen.blame("keyed", event, f"the key {key!r} is {told}")
             continue
-        _order(seen, event, number)
-        _labels(seen, event, number, stage)
+        _order(seen, event, key)
+        _labels(seen, event, key, stage)
     for check in ("keyed", "order", "labels"):
         act.check(f"events.{check}", expected=0, actual=seen.wrong[check], detail=seen.samples.get(check, ""))
     act.observed["events"] = fresh
 
 
-def _key_of(event: Mapping[str, object], stage: Stage) -> int | None:
-    """The key of the row that an event is about, if its own key says the same in the declared form; else None."""
-    name = stage.dataset.schema.key[0]
+def _declared(dataset: Dataset, numbers: pa.ChunkedArray) -> list[str | None]:
+    """For each row, by its number, the key that its events must have; None for a tombstone, which has no row."""
+    keys = iter(dataset.keys(numbers.drop_null().combine_chunks()).to_pylist())
+    return [None if number is None else _spelled(next(keys)) for number in numbers.to_pylist()]
+
+
+def _well_formed(key: object, schema: TableSchema) -> bool:
+    """If this is a key of some row in the declared form: its columns in their order, and nothing else."""
     try:
-        number = json.loads(str(event["key"]))[name]
-    except (ValueError, TypeError, KeyError, IndexError):
-        return None
-    same = event["key"] == json.dumps({name: number}, separators=(",", ":"))
-    return number if same and isinstance(number, int) and event[name] in (None, number) else None
+        parts = json.loads(str(key))
+    except ValueError:
+        return False
+    if not isinstance(parts, dict) or list(parts) != list(schema.key) or key != _spelled(parts):
+        return False
+    return all(type(parts[name]) is (str if schema.field(name).kind == "text" else int) for name in schema.key)
 
 
-def _order(seen: _Seen, event: Mapping[str, object], number: int) -> None:
+def _spelled(parts: Mapping[str, object]) -> str:
+    return json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
+
+
+def _order(seen: _Seen, event: Mapping[str, object], key: str) -> None:
     partition, revision = event["partition"], event["revision"]
     assert isinstance(partition, int)
-    if seen.partitions.setdefault(number, partition) != partition:
-        seen.blame("order", event, f"the key {number} is in the partition {seen.partitions[number]}, too")
+    if seen.partitions.setdefault(key, partition) != partition:
+        seen.blame("order", event, f"the key {key} is in the partition {seen.partitions[key]}, too")
     if not isinstance(revision, int):
         return
-    if revision < seen.revisions.get(number, 0):
-        seen.blame("order", event, f"revision {revision} of the key {number} after {seen.revisions[number]}")
-    seen.revisions[number] = revision
+    if revision < seen.revisions.get(key, 0):
+        seen.blame("order", event, f"revision {revision} of the key {key} after {seen.revisions[key]}")
+    seen.revisions[key] = revision
 
 
-def _labels(seen: _Seen, event: Mapping[str, object], number: int, stage: Stage) -> None:
+def _labels(seen: _Seen, event: Mapping[str, object], key: str, stage: Stage) -> None:
     """`op` says what the event does to its key; headers and body say the same."""
     if event["revision"] is None:
         op = "delete"
-        seen.present.discard(number)
+        seen.present.discard(key)
     else:
-        op = "update" if number in seen.present else "insert"
-        seen.present.add(number)
+        op = "update" if key in seen.present else "insert"
+        seen.present.add(key)
     wanted = (op, stage.settings.run_id)
     if (event["op"], event["run_id"]) != wanted:
         seen.blame("labels", event, f"headers say {event['op']!r} of {event['run_id']!r}, not {wanted}")

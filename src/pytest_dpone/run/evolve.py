@@ -6,7 +6,7 @@ from functools import partial
 
 from ..core.dataset.evolved import ADDED, DROPPED, RENAMED, WIDENED, Evolved
 from ..core.diff import visible
-from ..core.kinds import TableSchema
+from ..core.kinds import ID, TableSchema
 from ..core.model import ActName, Case, Check, DiffReport, Evolution, Strategy
 from ..core.oracle import Expectation
 from ..core.wire import Engine, Support
@@ -74,10 +74,9 @@ def _alter(stage: Stage, change: Evolution) -> None:
 
 def _refused(act: Act, stage: Stage, engine: Engine, change: Evolution) -> None:
     """The run must raise, and rows and columns of the sink must be as they were."""
-    key = stage.dataset.schema.key[0]
 
     def look() -> tuple[object, object]:
-        found = stage.sink.fingerprint(stage.sink_space, stage.table, key)
+        found = stage.sink.fingerprint(stage.sink_space, stage.table, ID)
         return found, dict(stage.sink.columns(stage.sink_space, stage.table))
 
     before = look()
@@ -111,4 +110,4 @@ def _compared(stage: Stage, evolved: Evolved, schema: TableSchema) -> DiffReport
     """The narrow dataset has no value that a contract changes, so the rows are expected as they are."""
     old = stage.expect(ActName.CHANGE)
     change = evolved.frozen if schema == evolved.before else evolved.rows
-    return stage.compare_sink(Expectation(schema.fields, old.identity, lambda: change(old.batches)))
+    return stage.compare_sink(Expectation(schema.fields, old.identity, lambda: change(old.batches), old.order))

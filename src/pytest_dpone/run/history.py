@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..core.kinds import Field
+from ..core.kinds import ID, Field
 from ..core.model import ActName
 from ..core.oracle import CURRENT
 from .act import Act
@@ -58,7 +58,7 @@ def judge(act: Act, stage: Stage) -> None:
 
 
 def _judge_kept(act: Act, stage: Stage, rows: pa.Table) -> None:
-    names = ["id", "revision"]
+    names = [ID, "revision"]
     begins = rows.select([*names, "valid_from"])
     if stage.intervals is not None:
         both = stage.intervals.join(begins.rename_columns([*names, "now"]), keys=names)
@@ -68,21 +68,21 @@ def _judge_kept(act: Act, stage: Stage, rows: pa.Table) -> None:
 
 
 def _read(stage: Stage) -> pa.Table:
-    """Key, revision, interval, flag and hash of every version, sorted by key and begin."""
+    """Number, revision, interval, flag and hash of every version, sorted by number and begin."""
     columns = stage.support.history
     found = {"valid_from": columns.valid_from, "valid_to": columns.valid_to}
-    fields = [Field("id", "int64"), Field("revision", "int64")]
+    fields = [Field(ID, "int64"), Field("revision", "int64")]
     fields += [Field(name, _kind(stage, name, _KINDS)) for name in found.values()]
     if columns.row_hash is not None:
         fields.append(Field(columns.row_hash, _kind(stage, columns.row_hash, _HASHES)))
         found["hash"] = columns.row_hash
     flag = current(stage)
     asked = fields if flag.kind != "bool" else [*fields, flag]
-    order = ("id", columns.valid_from, "revision")
+    order = (ID, columns.valid_from, "revision")
     batches = list(stage.sink.read(stage.sink_space, stage.table, asked, order_by=order))
     rows = pa.Table.from_batches(batches) if batches else _empty(asked)
     open_ended = rows.column(flag.name) if flag.kind == "bool" else pc.is_null(rows.column(flag.name))
-    plain = {"id": rows["id"], "revision": rows["revision"]} | {ours: rows[name] for ours, name in found.items()}
+    plain = {ID: rows[ID], "revision": rows["revision"]} | {ours: rows[name] for ours, name in found.items()}
     return pa.table(plain | {"current": open_ended})
 
 
@@ -99,7 +99,7 @@ def _pairs(rows: pa.Table) -> pa.Table:
     if "hash" in rows.column_names:
         following["next_hash"] = other["hash"]
     pairs = pa.table({name: one[name] for name in one.column_names} | following)
-    return pairs.filter(pc.equal(one["id"], other["id"]))
+    return pairs.filter(pc.equal(one[ID], other[ID]))
 
 
 def _kind(stage: Stage, column: str, kinds: tuple[str, ...]) -> str:

@@ -8,6 +8,7 @@ from functools import partial
 import pyarrow as pa
 
 from ..core.dataset import logged
+from ..core.kinds import ID
 from ..core.model import ActName
 from ..core.oracle import expect_table
 from ..core.wire import Engine
@@ -21,7 +22,7 @@ def log(act: Act, stage: Stage, engine: Engine) -> None:
     source, dataset = stage.transactions(), stage.dataset
     keys = logged.rekeyed(dataset)
     act.planned["rekeyed"] = len(keys)
-    source.rekey(stage.source_space, stage.table, dataset.schema.key[0], keys, offset=logged.OFFSET)
+    source.rekey(stage.source_space, stage.table, ID, keys, offset=logged.OFFSET)
     _mirrored(act, stage, engine, partial(logged.after_rekeying, dataset))
     if any(not check.passed for check in act.checks):
         return

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from ..core.dataset import Commit, Rejection
 from ..core.dataset.columns import ROLES
+from ..core.kinds import ID
 from ..core.model import ActName, Strategy
 from ..core.wire import Engine, Job
 from ..errors import described
@@ -117,7 +118,7 @@ def refused(act: Act, stage: Stage, engine: Engine) -> None:
     told = _told(act, stage, engine, stage.job(ActName.LOAD))
     declared = re.search(rejection.error, told) is not None
     act.check("crash.refused.told", expected=True, actual=declared, detail=told[:200])
-    left = stage.sink.fingerprint(stage.sink_space, stage.table, schema.key[0])
+    left = stage.sink.fingerprint(stage.sink_space, stage.table, ID)
     none = pa.Table.from_batches([bad.slice(0, 0)])
     gone = pa.Table.from_batches([bad]).select(list(schema.key))
     stage.source.change(stage.source_space, stage.table, schema, [Commit(gone, none, none)])
@@ -181,11 +182,14 @@ def _through(job: Job, proxy: Proxy) -> Job:
 
 
 def _bad_row(stage: Stage, rejection: Rejection) -> pa.RecordBatch:
-    """The last row of S0 once more, with a key of its own and the value that can't be held."""
+    """The last row of S0 once more, with a number and a key of its own and the value that can't be held."""
     schema = stage.dataset.schema
     *_, last = stage.dataset.before()
     row = last.slice(last.num_rows - 1)
-    name = next(f.name for f in schema.fields if f.kind == rejection.kind and f not in ROLES)
-    value = rejection.rows.column("value")
-    fresh = {schema.key[0]: pa.array([stage.dataset.rows_after + 1_000_000], pa.int64()), name: value}
+    own = {*(f.name for f in ROLES), *schema.key}
+    name = next(f.name for f in schema.fields if f.kind == rejection.kind and f.name not in own)
+    number = pa.array([stage.dataset.rows_after + 1_000_000], pa.int64())
+    keys = stage.dataset.keys(number).to_batches()[0]
+    fresh = {ID: number, **dict(zip(keys.schema.names, keys.columns, strict=True))}
+    fresh[name] = rejection.rows.column("value")
     return pa.record_batch([fresh.get(f.name, row.column(f.name)) for f in schema.fields], schema=schema.arrow())

@@ -69,6 +69,7 @@ def write_page(tree: Tree, plan: Plan, cases: Cases, *, gates: Sequence[GateResu
         records=cases.records,
         metrics=metrics,
         totals=runtime_of(metrics).totals,
+        failures=cases.failures,
         kills=summed(tally.kills for tally in cases.tallies),
         planned=plan.matrix.planned,
         excluded=plan.matrix.excluded,

@@ -6,6 +6,7 @@ import threading
 from dataclasses import dataclass, field
 from types import TracebackType
 
+from ..core.kinds import ID
 from ..services.catalog import Fingerprint
 from .stage import Stage
 
@@ -21,7 +22,7 @@ class Poll:
     stage: Stage
     table: str
     column: str = ""
-    """Whose sum is looked at; by default the key's."""
+    """Whose sum is looked at; by default that of the rows' numbers."""
     seen: set[Fingerprint | None] = field(default_factory=set)
     count: int = 0
     error: str = ""
@@ -60,7 +61,7 @@ class Poll:
 
     def _read(self) -> None:
         reader = self.stage.hands[self.stage.case.sink].open()
-        column = self.column or self.stage.dataset.schema.key[0]
+        column = self.column or ID
         try:
             while True:
                 last = self._stop.is_set()

@@ -6,6 +6,7 @@ import re
 
 from ..core.dataset import Rejection
 from ..core.diff import show
+from ..core.kinds import ID
 from ..core.model import ActName, Check, Strategy
 from ..core.wire import Engine
 from ..errors import described
@@ -38,7 +39,7 @@ def _reject_one(act: Act, stage: Stage, engine: Engine, rejection: Rejection, *,
         text = stage.scrub(described(error))
         # The message alone: the name of an exception class says nothing about the value.
         declared = re.search(rejection.error, str(error)) is not None
-        left = stage.sink.fingerprint(stage.sink_space, table, "id")
+        left = stage.sink.fingerprint(stage.sink_space, table, ID)
         rows = 0 if left is None else left.rows
         detail = f"{value}: " + ("" if declared else f"raised something else than /{rejection.error}/: {text[:300]}")
         act.checks.append(

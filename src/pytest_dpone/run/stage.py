@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from ..core.dataset import Dataset, dataset_of
 from ..core.diff import compare, visible
-from ..core.kinds import Field, TableSchema
+from ..core.kinds import ID, Field, TableSchema
 from ..core.model import ActName, Case, Check, DiffReport, Strategy
 from ..core.oracle import CURRENT, Expectation, expect
 from ..core.registry import Family, Registry
@@ -62,7 +62,7 @@ class Stage:
     support: Support = SUPPORTED
     """What the engine says of the case."""
     intervals: pa.Table | None = None
-    """scd2: key, revision and begin of the versions that the last act has left."""
+    """scd2: number, revision and begin of the versions that the last act has left."""
     judged: dict[int, int] = field(default_factory=dict)
     """Of a sink that keeps events: partition → how far its events were judged."""
     claims: dict[ActName, str] = field(default_factory=dict)
@@ -108,7 +108,11 @@ class Stage:
         if settings is None:
             return replace(self, table=table, claims={}, intervals=None, judged={})
         dataset = dataset_of(
-            settings.dataset_spec(), source=self.case.source, sink=self.case.sink, contracts=self.dataset.contracts
+            settings.dataset_spec(),
+            source=self.case.source,
+            sink=self.case.sink,
+            contracts=self.dataset.contracts,
+            key=self.dataset.key,
         )
         return replace(self, table=table, settings=settings, dataset=dataset, claims={}, intervals=None, judged={})
 
@@ -136,9 +140,7 @@ class Stage:
     def _read(
         self, catalog: SinkCatalog, space: str, fields: Sequence[Field], expectation: Expectation
     ) -> Iterator[pa.RecordBatch]:
-        return catalog.read(
-            space, self.table, fields, order_by=expectation.identity, batch_rows=self.settings.batch_rows
-        )
+        return catalog.read(space, self.table, fields, order_by=expectation.order, batch_rows=self.settings.batch_rows)
 
     def check_schema(self) -> Check:
         """The sink has the expected columns, with types that the contracts accept, and none but the engine's own."""
@@ -161,17 +163,20 @@ class Stage:
         return Check(name="schema", passed=not wrong, expected=len(expected), actual=len(found), detail=detail)
 
     def fingerprint_of(self, expectation: Expectation, column: str = "") -> Fingerprint:
-        """What a polling reader must see when the sink holds exactly `expectation`; the sum is the key's by default."""
+        """What a polling reader must see when the sink holds exactly `expectation`.
+
+        The sum is that of `column`, by default that of the rows' numbers.
+        """
         rows = total = 0
         for batch in expectation.batches():
             rows += batch.num_rows
-            total += pc.sum(batch.column(column or self.dataset.schema.key[0])).as_py()
+            total += pc.sum(batch.column(column or ID)).as_py()
         return Fingerprint(rows, total)
 
     def unchanged_versions(self, versions: pa.Table) -> pa.Table:
-        """Of (key, version) rows those whose key is in S0 and S1 with the same content."""
+        """Of (number, version) pairs those whose row is in S0 and S1 with the same content."""
         same = [
-            new.column("id").filter(
+            new.column(ID).filter(
                 pc.fill_null(pc.equal(old.column("revision").take(_positions(new, old)), new.column("revision")), False)
             )
             for old, new in self.dataset.slices()
@@ -199,11 +204,12 @@ class Stage:
 
 
 def _compared(expectation: Expectation, rows: Iterator[pa.RecordBatch]) -> DiffReport:
-    return compare(expectation.batches(), rows, fields=expectation.fields, identity=expectation.identity)
+    told = expectation
+    return compare(told.batches(), rows, fields=told.fields, identity=told.identity, order=told.order)
 
 
 def _positions(new: pa.RecordBatch, old: pa.RecordBatch) -> pa.Array:
-    return pc.index_in(new.column("id"), old.column("id"))
+    return pc.index_in(new.column(ID), old.column(ID))
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +268,10 @@ def stage_for(
     bucket = token.replace("_", "-")
     shipped = default_contracts()
     blind = {family.name for family in registry.families.values() if family.case_blind}
-    contracts = Contracts((*shipped.rows, *registry.contracts), shipped.case_blind | blind)
+    padded = {family.name for family in registry.families.values() if family.space_blind}
+    contracts = Contracts(
+        (*shipped.rows, *registry.contracts), shipped.case_blind | blind, shipped.space_blind | padded
+    )
     with ExitStack() as opened:
         folder = opened.enter_context(_folder(settings)) if registry.catalogs else Path()
         from_, to, *way = (
@@ -279,7 +288,13 @@ def stage_for(
         stage = Stage(
             case=case,
             settings=settings,
-            dataset=dataset_of(settings.dataset_spec(), source=case.source, sink=case.sink, contracts=contracts),
+            dataset=dataset_of(
+                settings.dataset_spec(),
+                source=case.source,
+                sink=case.sink,
+                contracts=contracts,
+                key=registry.key_form(case),
+            ),
             services=services,
             source=source,
             sink=sink,

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from pydantic import SecretStr
 
+from ..core.kinds import ID
 from ..core.model import ActName
 from ..core.wire import Endpoint, Engine, ServiceInfo
 from ..errors import described
@@ -77,7 +78,7 @@ def judge_use(act: Act, stage: Stage, engine: Engine) -> None:
         told, raised = stage.scrub(described(error))[:200], True
     else:
         told, raised = "the load needed no staging area", False
-    left = stage.sink.fingerprint(stage.sink_space, stage.table, stage.dataset.schema.key[0])
+    left = stage.sink.fingerprint(stage.sink_space, stage.table, ID)
     rows = left.rows if left else 0
     act.check(
         "staging.used",

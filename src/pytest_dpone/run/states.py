@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
+from ..core.kinds import ID
 from ..core.model import ActName, Check
 from ..core.wire import Engine
 from ..errors import described
@@ -33,14 +34,14 @@ def damaged(act: Act, stage: Stage, engine: Engine) -> None:
     """A state that can't be read is an error: to load everything anew in silence would be one, too."""
     if not stage.inner_sink().damage(stage.sink_space, stage.state_table):
         return
-    before = stage.sink.fingerprint(stage.sink_space, stage.table, stage.dataset.schema.key[0])
+    before = stage.sink.fingerprint(stage.sink_space, stage.table, ID)
     try:
         act.run(engine, stage.job(ActName.CHANGE))
     except Exception as error:
         told, raised = stage.scrub(described(error))[:200], True
     else:
         told, raised = "the run went on as if nothing were wrong", False
-    same = stage.sink.fingerprint(stage.sink_space, stage.table, stage.dataset.schema.key[0]) == before
+    same = stage.sink.fingerprint(stage.sink_space, stage.table, ID) == before
     act.checks.append(
         Check(
             name="state_damaged",

@@ -5,16 +5,17 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..core.kinds import ID
 from ..services.catalog import Catalog
 from .act import Act
 from .stage import Stage
 
 
 def versions(stage: Stage) -> pa.Table | None:
-    """(key, version) of each row of the sink; None if a reader can't see that."""
+    """(number, version) of each row of the sink; None if a reader can't see that."""
     if not isinstance(stage.sink, Catalog):
         return None
-    return stage.sink.row_versions(stage.sink_space, stage.table, stage.dataset.schema.key[0])
+    return stage.sink.row_versions(stage.sink_space, stage.table, ID)
 
 
 def judge_versions(act: Act, stage: Stage, before: pa.Table) -> None:

@@ -12,8 +12,8 @@ import pyarrow as pa
 class Commit:
     """One commit of a source change: first the deletes, then the updates, then the inserts.
 
-    `deletes` holds the key columns only; `updates` and `inserts` are whole rows in the schema's canonical Arrow types.
-    An update finds its row by the key. Each table may have zero rows.
+    `deletes` holds the columns of the declared key only; `updates` and `inserts` are whole rows in the schema's
+    canonical Arrow types. An update finds its row by the key. Each table may have zero rows.
     """
 
     deletes: pa.Table

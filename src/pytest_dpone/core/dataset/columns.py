@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 from ...errors import UsageError
 from ..contracts import Contracts
-from ..kinds import Field, TableSchema, decimal_of
+from ..kinds import ID, Field, TableSchema, decimal_of
+from ..model import KeyForm
 from ..own import OWN, is_own
+from .keyed import FIELDS, KEYS
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +30,12 @@ class Column:
 
 
 ROLES = (
-    Field("id", "int64", nullable=False),
+    Field(ID, "int64", nullable=False),
     Field("updated_at", "timestamptz", nullable=False),
     Field("business_date", "date", nullable=False),
     Field("revision", "int64", nullable=False),
 )
-"""Key, cursor, partition column, and a number that grows with each change of a row."""
+"""Number of the row, cursor, partition column, and a number that grows with each change of a row."""
 
 LONGEST_NAME = "column_with_a_name_of_exactly_sixty_three_bytes_which_is_the_mx"
 
@@ -121,18 +123,20 @@ NARROW = (
     Column("note", "text", 250),
     Column("flag", "bool", 0),
 )
-"""With the four roles ten columns: for benchmarks."""
+"""With the four roles ten columns, beside those of the key: for benchmarks."""
 
 
-def schema_for(columns: tuple[Column, ...], *, source: str, sink: str, contracts: Contracts) -> TableSchema:
-    """The columns that `source` has a native type for and `sink` may keep, behind the roles.
+def schema_for(
+    columns: tuple[Column, ...], *, source: str, sink: str, contracts: Contracts, key: KeyForm = KeyForm.INTEGER
+) -> TableSchema:
+    """The columns that `source` has a native type for and `sink` may keep, behind the roles and the key's columns.
 
     NULL arrays only where the source has them. Of names that differ by case alone only the first is there, if one of
     both ends does not tell them apart. Raises `UsageError` if the sink's contracts say nothing of a kind.
     """
     blind = not contracts.case_blind.isdisjoint((source, sink))
     taken: set[str] = set()
-    fields = list(ROLES)
+    fields = [*ROLES, *FIELDS[key]]
     for column in columns:
         if column.source not in ("", source) or not contracts.is_source_kind(source, column.kind):
             continue
@@ -143,7 +147,7 @@ def schema_for(columns: tuple[Column, ...], *, source: str, sink: str, contracts
         if column.kind.startswith("array"):
             nullable = nullable and contracts.holds(source, column.kind, "null_array")
         fields.append(Field(column.name, column.kind, nullable=nullable, steady=column.steady, native=column.native))
-    return TableSchema(tuple(fields))
+    return TableSchema(tuple(fields), KEYS[key])
 
 
 def _kept(sink: str, kind: str, contracts: Contracts) -> bool:

@@ -12,11 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..contracts import Contracts
-from ..kinds import Field, TableSchema, arrow_type
+from ..kinds import ID, Field, TableSchema, arrow_type
+from ..model import KeyForm
 from . import partitions
 from .change import Commit, Counts, Fate, plan_counts
 from .columns import NARROW, ROLES, STANDARD, schema_for
 from .draw import Draw, draw
+from .keyed import FIELDS, KEYS, key_columns
 from .narrowed import NARROWED
 from .values import LARGE, arange, edges_of, mix, remainder, salt, u64
 
@@ -58,18 +60,33 @@ class Rejection:
 
 
 class Dataset:
-    """Rows of a route `source` → `sink`, a pure function of the spec and the contracts.
+    """Rows of a route `source` → `sink` with a key of the form `key`, a pure function of the spec and the contracts.
 
-    All batches are in the canonical Arrow types of `schema` and in the order of the key.
+    All batches are in the canonical Arrow types of `schema` and in the order of the rows' numbers. Whatever the key,
+    the other columns have the same values.
     """
 
-    def __init__(self, spec: DatasetSpec, *, source: str, sink: str, contracts: Contracts) -> None:
-        self.spec, self.source, self.sink, self.contracts = spec, source, sink, contracts
+    def __init__(
+        self,
+        spec: DatasetSpec,
+        *,
+        source: str,
+        sink: str,
+        contracts: Contracts,
+        key: KeyForm = KeyForm.INTEGER,
+    ) -> None:
+        self.spec, self.source, self.sink, self.contracts, self.key = spec, source, sink, contracts, key
         columns = NARROW if spec.kind == "narrow" else STANDARD
-        self.schema = schema_for(columns, source=source, sink=sink, contracts=contracts)
+        self.schema = schema_for(columns, source=source, sink=sink, contracts=contracts, key=key)
+        self._space_blind = not contracts.space_blind.isdisjoint((source, sink))
         self._nulls = {c.name: c.nulls for c in columns}
         self._large = {c.name for c in columns if c.large}
         self._made: dict[tuple[tuple[int, ...], bytes], pa.RecordBatch] = {}
+
+    def keys(self, ids: pa.Array) -> pa.Table:
+        """The declared key of the rows with these numbers, whether the dataset has them or not."""
+        columns = key_columns(self.key, ids, space_blind=self._space_blind)
+        return pa.table(columns, schema=pa.schema([self.schema.arrow().field(name) for name in columns]))
 
     @cached_property
     def counts(self) -> Counts:
@@ -148,10 +165,13 @@ class Dataset:
                     yield self._rejection(kind, edge.feature, contract.error, edge.value)
 
     def _rejection(self, kind: str, feature: str, error: str, value: object) -> Rejection:
-        schema = TableSchema((*ROLES, Field("value", kind, nullable=False)))
-        roles = [self._role(field, arange(1, 2), _fates_array(bytes([Fate.KEEP]))) for field in ROLES]
+        schema = TableSchema((*ROLES, *FIELDS[self.key], Field("value", kind, nullable=False)), KEYS[self.key])
+        first = arange(1, 2)
+        roles = [self._role(field, first, _fates_array(bytes([Fate.KEEP]))) for field in ROLES]
+        key = self.keys(first).combine_chunks()
+        keys = [key.column(field.name).chunk(0) for field in FIELDS[self.key]]
         values = pa.array([value], arrow_type(kind))
-        return Rejection(kind, feature, error, schema, pa.record_batch([*roles, values], schema=schema.arrow()))
+        return Rejection(kind, feature, error, schema, pa.record_batch([*roles, *keys, values], schema=schema.arrow()))
 
     @cached_property
     def _fates(self) -> bytes:
@@ -197,7 +217,7 @@ class Dataset:
     def _commit(
         self, *, deletes: Sequence[int] = (), updates: Sequence[int] = (), inserts: Sequence[int] = ()
     ) -> Commit:
-        gone = pa.table([pa.array(sorted(deletes), pa.int64())], schema=pa.schema([self.schema.arrow().field("id")]))
+        gone = self.keys(pa.array(sorted(deletes), pa.int64()))
         return Commit(gone, self._changed(sorted(updates)), self._changed(sorted(inserts)))
 
     def _changed(self, keys: list[int]) -> pa.Table:
@@ -228,6 +248,7 @@ class Dataset:
     def _make(self, keys: pa.Array, fates: bytes) -> pa.RecordBatch:
         numbers, fate = _numbers(keys, _fates_array(fates)), _fates_array(fates)
         drawn = draw(self._draws, keys=keys.view(pa.uint64()), numbers=numbers, edges=self._edges)
+        drawn |= key_columns(self.key, keys, space_blind=self._space_blind)
         columns = [
             self._role(field, keys, fate)
             if field in ROLES
@@ -250,11 +271,11 @@ class Dataset:
                 steady=field.steady,
             )
             for field in self.schema.fields
-            if field not in ROLES and field.name not in self._large
+            if field not in (*ROLES, *FIELDS[self.key]) and field.name not in self._large
         )
 
     def _role(self, field: Field, keys: pa.Array, fates: pa.Array) -> pa.Array:
-        if field.name == "id":
+        if field.name == ID:
             return keys
         if field.name == "revision":
             return _REVISION.take(fates)
@@ -326,10 +347,10 @@ class Dataset:
         return self.contracts.holds(self.source, kind, feature) and contract is not None and contract.how != "rejected"
 
 
-@lru_cache(maxsize=4)
-def dataset_of(spec: DatasetSpec, *, source: str, sink: str, contracts: Contracts) -> Dataset:
-    """The dataset of a route. The last few are kept: the strategies of a route have the same rows."""
-    return Dataset(spec, source=source, sink=sink, contracts=contracts)
+@lru_cache(maxsize=6)
+def dataset_of(spec: DatasetSpec, *, source: str, sink: str, contracts: Contracts, key: KeyForm) -> Dataset:
+    """The dataset of a route. The last few are kept: the strategies of a route have the same rows, but for the key."""
+    return Dataset(spec, source=source, sink=sink, contracts=contracts, key=key)
 
 
 def _as_drawn(values: pa.Array) -> pa.Array:

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..kinds import Field, TableSchema, arrow_type
+from ..kinds import ID, Field, TableSchema, arrow_type
 from ..model import Evolution
 from .change import Commit
 
 ADDED = Field("added", "int64")
-"""The column that the source gains: NULL in the rows that it had, the key in those that are written later."""
+"""The column that the source gains: NULL in the rows that it had, their number in those that are written later."""
 WIDENED = Field("medium", "int64", nullable=False)
 """The column that becomes wider: it was an int32."""
 DROPPED = "flag"
@@ -72,7 +72,7 @@ class Evolved:
 
     def _column(self, batch: pa.RecordBatch, field: Field, later: pa.Array) -> pa.Array:
         if self.change is Evolution.ADD and field == ADDED:
-            return pc.if_else(later, batch.column("id"), pa.scalar(None, pa.int64()))
+            return pc.if_else(later, batch.column(ID), pa.scalar(None, pa.int64()))
         if self.change is Evolution.RENAME and field.name == RENAMED[1]:
             return batch.column(RENAMED[0])
         return batch.column(field.name).cast(arrow_type(field.kind))

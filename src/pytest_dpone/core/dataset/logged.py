@@ -1,4 +1,7 @@
-"""What only a change log tells apart: keys that change, and a table that is emptied and filled anew."""
+"""What only a change log tells apart: keys that change, and a table that is emptied and filled anew.
+
+The key is an integer here, the row's number (`Registry.why_integer`).
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..kinds import ID
 from .dataset import Dataset
 from .values import remainder, u64
 
@@ -18,7 +22,7 @@ _LEFT = 8
 
 def rekeyed(dataset: Dataset) -> list[int]:
     """The keys of S1 that change: each seventh."""
-    return [key for batch in dataset.after() for key in batch.filter(_moves(batch)).column("id").to_pylist()]
+    return [key for batch in dataset.after() for key in batch.filter(_moves(batch)).column(ID).to_pylist()]
 
 
 def after_rekeying(dataset: Dataset) -> Iterator[pa.RecordBatch]:
@@ -27,7 +31,7 @@ def after_rekeying(dataset: Dataset) -> Iterator[pa.RecordBatch]:
         yield batch.filter(pc.invert(_moves(batch)))
     for batch in dataset.after():
         moved = batch.filter(_moves(batch))
-        yield moved.set_column(0, moved.schema.field(0), pc.add(moved.column("id"), OFFSET))
+        yield moved.set_column(0, moved.schema.field(0), pc.add(moved.column(ID), OFFSET))
 
 
 def after_truncating(dataset: Dataset) -> Iterator[pa.RecordBatch]:
@@ -41,4 +45,4 @@ def after_truncating(dataset: Dataset) -> Iterator[pa.RecordBatch]:
 
 
 def _moves(batch: pa.RecordBatch) -> pa.Array:
-    return pc.equal(remainder(batch.column("id").view(pa.uint64()), _EVERY), u64(0))
+    return pc.equal(remainder(batch.column(ID).view(pa.uint64()), _EVERY), u64(0))

@@ -83,6 +83,9 @@ class ActMetrics:
     rows: Count
     engine_seconds: Measured
     harness_seconds: Measured
+    checks: Count = 0
+    failed: Count = 0
+    """Checks that were made, and how many of them are red."""
     phases: dict[str, Measured] = Field(default_factory=dict)
     """Phase → seconds, as the engine told them, e.g. `stage`."""
 
@@ -226,6 +229,8 @@ def _case(record: CaseRecord) -> CaseMetrics:
             rows=act.rows,
             engine_seconds=act.engine_seconds,
             harness_seconds=act.harness_seconds,
+            checks=len(act.checks),
+            failed=sum(not check.passed for check in act.checks),
             phases={
                 name.removeprefix(PHASE): value
                 for name, value in act.observed.items()

@@ -8,6 +8,7 @@ from .events import EVENTS
 from .evolutions import EVOLUTIONS
 from .facts import FACTS
 from .histories import HISTORIES
+from .keys import KEYS
 from .logs import LOGS
 from .mutant import Mutant
 from .rejects import REJECTS
@@ -24,6 +25,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *REJECTS,
     *ROWS,
     *STRATEGIES,
+    *KEYS,
     *LOGS,
     *FACTS,
     *REWRITES,

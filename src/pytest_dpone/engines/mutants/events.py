@@ -54,10 +54,10 @@ EVENTS = (
     ),
     Mutant(
         "wrong_event_key",
-        "numbers in keys become text",
+        "characters of keys are escaped that stand for themselves in the keys of others",
         cases.KAFKA_APPEND,
         ("events.keyed",),
-        partial(events.sending, events.text_keys),
+        partial(events.sending, events.escaped_keys),
     ),
     Mutant(
         "read_aborted",

@@ -5,7 +5,6 @@ The form of topics and events is told in docs/architecture.md, "Tables in topics
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -171,7 +170,9 @@ class KafkaCatalog:
             return None
         fold = self._folds.setdefault((topic, column), _Fold())
         stable, ends = self._topics.ends(topic)
-        if any(ends.values()) and not any(stable.values()):
+        if not any(ends.values()):
+            return Fingerprint(0, 0)  # by the next look the first load may have begun, and that look would wait for it
+        if not any(stable.values()):
             return None  # the first load is under way
 
         def number(message: Any) -> int:
@@ -201,10 +202,15 @@ class KafkaCatalog:
     def row_versions(self, namespace: str, table: str, key: str) -> pa.Table | None:
         """Columns `key` and `version`, sorted by key: the offset of the row's event."""
         topic = _topic(namespace, table)
-        known = self._fold(topic, self._ends(topic))
-        keys = pa.array([json.loads(each)[key] for each in known], pa.int64())
-        offsets = pa.array([offset for _, offset in known.values()], pa.int64())
-        return pa.table({"key": keys, "version": offsets}).sort_by("key")
+        columns = self._columns(namespace, table)
+        wanted = set(self._fold(topic, ends := self._ends(topic)).values())
+        found: list[tuple[int | None, int]] = []
+        for message in self._topics.read(topic, ends) if columns else ():
+            if (message.partition(), message.offset()) in wanted:
+                (value,) = _numbers(self._event(message.value(), columns), columns, [key])
+                found.append((value, message.offset()))
+        keys, offsets = zip(*found, strict=True) if found else ((), ())
+        return pa.table({"key": pa.array(keys, pa.int64()), "version": pa.array(offsets, pa.int64())}).sort_by("key")
 
     def events(self, namespace: str, table: str, columns: Sequence[str]) -> pa.Table:
         """See `Events.events`."""

@@ -109,7 +109,10 @@ class Catalog(SinkCatalog, Protocol):
         ...
 
     def row_versions(self, namespace: str, table: str, key: str) -> pa.Table | None:
-        """(key, version) of each row, where `version` changes whenever the row is rewritten; None if not observable."""
+        """(key, version) of each row, where `version` changes whenever the row is rewritten; None if not observable.
+
+        `key` is a column that tells the rows apart, which need not be the table's declared key.
+        """
         ...
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from ....core.kinds import ID
 from ....core.wire import Endpoint, Job, Window
 from ....errors import require
 from ...native import Counts, Extract, Sink, Source, State
@@ -84,13 +85,13 @@ class PassingSink:
 def execute(job: Job, statement: str, *, end: Endpoint | None = None) -> list[Any]:
     """Run a statement in Postgres, by default at the sink.
 
-    `{table}` and `{key}` are those of the job; `{name}` is the table as a text.
+    `{table}` is that of the job, `{name}` the same as a text; `{key}` is the number that each row of a dataset has.
     """
     end = end or job.sink
     psycopg: Any = require("psycopg", extra="postgres")
     sql: Any = require("psycopg.sql", extra="postgres")
     table = sql.Identifier(end.namespace, end.table)
     with psycopg.connect(end.url.get_secret_value(), autocommit=True) as connection:
-        names = {"table": table, "key": sql.Identifier(job.key[0]), "name": sql.Literal(table.as_string(connection))}
+        names = {"table": table, "key": sql.Identifier(ID), "name": sql.Literal(table.as_string(connection))}
         cursor = connection.execute(sql.SQL(statement).format(**names))
         return list(cursor.fetchall()) if cursor.description else []
