@@ -9,7 +9,6 @@ LOWEST ?= .venv-lowest
 DIST ?= --dist worksteal
 CRASH ?= off
 # The way over staged objects is certified beside the direct one.
-STAGING ?= minio
 ACTIONLINT ?= v1.7.12
 
 # What is compiled is kept: a test run starts hundreds of Python processes.
@@ -21,7 +20,7 @@ help:                ## List the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 20
 
 certify: $(VENV)/.run ## Certify the reference engine on services that start here, without Docker
-	$(BIN)/pytest --dpone-profile=local_live --dpone-rows=$(ROWS) --dpone-crash=$(CRASH) --dpone-staging=$(STAGING) -n $(WORKERS)
+	$(BIN)/pytest --dpone-profile=local_live --dpone-rows=$(ROWS) --dpone-crash=$(CRASH) -n $(WORKERS)
 
 test: $(VENV)/.dev   ## Run all tests that this machine can run, and say what it could not
 	$(BIN)/pytest -n $(WORKERS) $(DIST)

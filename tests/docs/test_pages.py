@@ -31,6 +31,7 @@ from pytest_dpone.core.model import (
 )
 from pytest_dpone.core.registry import default_registry
 from pytest_dpone.core.wire import Job, RunFacts
+from pytest_dpone.engines.command import Answer
 from pytest_dpone.engines.mutants import MUTANTS
 from pytest_dpone.engines.native import NativeEngine
 from pytest_dpone.plugin.options import TABLE, VARIABLES
@@ -66,6 +67,7 @@ NOT_RUN = {
     "python3 -m venv .venv": "the tests have an environment already",
     ". .venv/bin/activate": "the tests have an environment already",
     "pip install 'pytest-dpone[embedded,xdist]'": "the tests have an environment already",
+    "pip install 'pytest-dpone[embedded,dlt]'": "the tests have an environment already",
     "pip install 'pytest-dpone[embedded]'": "the tests have an environment already",
     "pytest --dpone-profile=local_live -n 2": "`make certify` does it",
     "pytest --dpone-profile=real_local -n auto": "docs/release.md goes this way, for a project that needs less",
@@ -187,7 +189,7 @@ def test_a_shown_file_is_the_example(block: object) -> None:
     if path.exists():
         assert block.text == path.read_text()  # type: ignore[attr-defined]
     else:
-        assert block.title == "test_copy.py", "a file that is no part of the example"  # type: ignore[attr-defined]
+        assert block.title in ("test_copy.py", "supports.json"), "a file that is no part of the example"  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -229,6 +231,12 @@ def test_every_page_is_reached_from_the_readme() -> None:
         ]
         todo += [str(path) for path in found if str(path) not in seen]
     assert set(PAGES) - seen <= {"docs/index.md", "examples/own_engine/README.md", "examples/own_family/README.md"}
+
+
+def test_the_answer_that_is_shown_is_one() -> None:
+    (block,) = [b for b in BLOCKS if b.title == "supports.json"]
+    answer = Answer.model_validate_json(block.text)
+    assert [rule.status for rule in answer.supports] == ["supported", "not implemented yet"]
 
 
 def test_what_is_not_run_is_there() -> None:
@@ -275,20 +283,19 @@ def test_a_command_that_is_not_run_is_understood(command: str, pytester: pytest.
 def test_the_readme_shows_what_a_certification_prints() -> None:
     (command,) = [c for c in pages.all_commands() if c.text == "make certify"]
     engine, registry = NativeEngine(), default_registry()
-    direct = [record_of(case, engine) for case in build_matrix(registry).planned]
-    registry.staging = "minio"
     records = [record_of(case, engine) for case in build_matrix(registry).planned]
     decision = decide(records, profile="local_live", matrix_size=len(records))
     text = "\n".join([*(line.text for line in summary_lines(records, width=80)), decision.headline])
     assert decision.passed
     assert pages.shows(command.output, text), text
     numbers = [int(n) for n in re.findall(r"That makes (\d+)\s+cases", pages.read("README.md"))]
-    passed = sum(record.verdict is Verdict.PASSED for record in direct)
-    assert numbers == [passed, len(direct) - passed]
-    staged = sum(record.verdict is Verdict.PASSED for record in records) - passed
+    passed = sum(record.verdict is Verdict.PASSED for record in records)
+    assert numbers == [passed, len(records) - passed]
+    assert decision.headline in pages.read("docs/quick-start.md")
+    registry.staging = "minio"
+    both = [record_of(case, engine) for case in build_matrix(registry).planned]
+    staged = sum(record.verdict is Verdict.PASSED for record in both) - passed
     assert f"{staged} cases more of these services" in pages.read("README.md")
-    plain = decide(direct, profile="local_live", matrix_size=len(direct))
-    assert plain.headline in pages.read("docs/quick-start.md")
 
 
 def record_of(case: Case, engine: NativeEngine) -> CaseRecord:

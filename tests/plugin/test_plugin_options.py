@@ -245,3 +245,36 @@ def test_a_rerun_repeats_providers_and_images_unless_a_file_says_them() -> None:
     parsed = chosen.parse(raw)  # type: ignore[arg-type]
     assert _rerun_options(parsed) == ("--dpone-services=postgres=docker", "--dpone-services=minio=embedded")
     assert _rerun_options(chosen.parse({})) == ()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (
+            ("--dpone-engine=command",),
+            "*the engine command needs to know the command*",
+        ),
+        (
+            ("--dpone-engine=command", "--dpone-engine-command=no-such-program x"),
+            "*the engine's command 'no-such-program' is not there, or is no program*",
+        ),
+        (
+            ("--dpone-engine-command=cat",),
+            "*--dpone-engine-command is for the engine command, and the engine is native*",
+        ),
+        (("--dpone-case-timeout=0",), "*--dpone-case-timeout: *0*"),
+    ],
+)
+def test_a_command_that_can_not_be_had_is_wrong_use(project: Project, arguments: tuple[str, ...], told: str) -> None:
+    result = project.run(FULL, *arguments)
+    assert result.ret == 4
+    result.stderr.fnmatch_lines([told, "hint: *"])
+
+
+def test_a_rerun_has_the_command_and_the_time() -> None:
+    from pytest_dpone.plugin.session import _rerun_options
+
+    given = {"engine": "command", "engine_command": "node mover.js", "case_timeout": "60"}
+    by_option = chosen.parse({name: (value, "option") for name, value in given.items()})
+    assert _rerun_options(by_option) == ("--dpone-engine-command=node mover.js", "--dpone-case-timeout=60")
+    assert _rerun_options(chosen.parse({name: (value, "ini") for name, value in given.items()})) == ()

@@ -38,6 +38,7 @@ SERVED = "export DPONE_POSTGRES_URL="
 """What follows needs the server of `pytest-dpone serve postgres`."""
 START = {
     "docs/read-a-failure.md": pages.EXAMPLE,
+    "examples/command_engine/README.md": pages.EXAMPLE.with_name("command_engine"),
     "examples/own_engine/README.md": pages.EXAMPLE,
     "examples/own_family/README.md": pages.EXAMPLE.with_name("own_family"),
 }
@@ -52,6 +53,10 @@ MARK = "@@@status "
 
 @pytest.mark.parametrize("page", STORIES)
 def test_a_page_is_true_from_top_to_bottom(page: str, tmp_path: Path) -> None:
+    if "command_engine" in page and shutil.which("node") is None:
+        pytest.skip("the example needs Node, which is not installed")
+    if "--dpone-engine=dlt" in pages.read(page) and importlib.util.find_spec("dlt") is None:
+        pytest.skip("the page needs dlt: pip install 'pytest-dpone[dlt]'")
     if page in START:
         shutil.copytree(
             START[page], tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", "test_artifacts")

@@ -74,14 +74,16 @@ def test_a_chunked_body() -> None:
     assert b"".join(body(data, Transfer_Encoding="chunked")) == b"abcde"
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "deflate", "lz4", "zstd"])
+@pytest.mark.parametrize("encoding", ["gzip", "gz", "deflate", "lz4", "zstd", "zst", "auto", "none"])
 def test_a_body_of_several_frames(encoding: str) -> None:
     if encoding == "lz4":
         pack = pytest.importorskip("lz4.frame").compress
-    elif encoding == "zstd":
+    elif encoding in ("auto", "none"):
+        pack = bytes
+    elif encoding in ("zstd", "zst"):
         pack = pytest.importorskip(ZSTD).compress
     else:
-        pack = gzip.compress if encoding == "gzip" else zlib.compress
+        pack = gzip.compress if encoding in ("gzip", "gz") else zlib.compress
     data = pack(b"first " * 10) + pack(b"second")
     unpacked = b"".join(body(data, Content_Length=str(len(data)), Content_Encoding=encoding))
     assert unpacked == b"first " * 10 + b"second"

@@ -78,6 +78,16 @@ def doctor(arguments: argparse.Namespace) -> int:
     return 0 if had and not any(line.status == "wrong" for line in lines) else 1
 
 
+def engine(_: argparse.Namespace) -> int:
+    """Install dpone into an environment of its own, in the user's cache; `--dpone-engine=dpone` finds it there."""
+    from ..engines.dpone import Environment
+
+    environment = Environment.of(os.environ)
+    version = environment.install()
+    print(f"dpone {version} is installed in {environment.folder}")
+    return 0
+
+
 def serve(arguments: argparse.Namespace) -> int:
     """Run an embedded service until Ctrl-C; prints its address, with the password made for this run, on one line."""
     name = "minio" if arguments.service == "s3" else arguments.service.replace("-", "_")

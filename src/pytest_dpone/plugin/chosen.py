@@ -33,6 +33,8 @@ class Options:
     batch_rows: int | None
     crash: Literal["off", "quick", "full"]
     engine: str
+    engine_command: str
+    case_timeout: int | None
     services: tuple[tuple[str, str], ...]
     image: tuple[tuple[str, str], ...]
     compose_file: str
@@ -158,6 +160,11 @@ def _check_together(options: Options) -> None:
         raise pytest.UsageError(
             f"--dpone-dataset={options.dataset} proves too little for the profile {options.profile}\n"
             "hint: use the standard dataset, or the profile local_live"
+        )
+    if options.engine != "command" and options.origins["engine_command"] == "option":
+        raise pytest.UsageError(
+            f"--dpone-engine-command is for the engine command, and the engine is {options.engine}\n"
+            "hint: add --dpone-engine=command, or leave the command out"
         )
     if options.selfcheck:
         _check_selfcheck(options)

@@ -125,6 +125,7 @@ class DponeSession:
                 allow_slots=options.allow_slots,
                 crash=options.crash,
                 engine=options.engine,
+                case_timeout=options.case_timeout,
                 rerun_options=_rerun_options(options),
             )
 
@@ -133,6 +134,7 @@ class DponeSession:
         """The engine that the options name, or the one of simulated runs; raises `pytest.UsageError` if unknown."""
         from ..engines import SIMULATOR, load_engine
         from ..run.foreign import check_engine
+        from .folders import base_of
 
         options = self.activity.options
         name = SIMULATOR if options.simulated else options.engine
@@ -144,7 +146,8 @@ class DponeSession:
                     f"the engine {name} moves rows in memory\nhint: add --dpone-run-mode=mock_local"
                 )
             if engine is None:
-                return load_engine(name)
+                folder = base_of(self.config, self.activity, "engine_command")
+                return load_engine(name, command=options.engine_command, folder=folder)
             check_engine(engine)
             return engine
 
@@ -395,6 +398,10 @@ def _rerun_options(options: Options) -> tuple[str, ...]:
     mode: tuple[str, ...] = (f"--dpone-run-mode={options.run_mode}",) if options.simulated else ()
     if options.origins["compose_file"] in ("option", "environment"):
         mode += (f"--dpone-compose-file={options.compose_file}",)
+    if options.origins["engine_command"] in ("option", "environment"):
+        mode += (f"--dpone-engine-command={options.engine_command}",)
+    if options.origins["case_timeout"] in ("option", "environment"):
+        mode += (f"--dpone-case-timeout={options.case_timeout}",)
     if options.allow_slots and options.origins["allow_slots"] in ("option", "environment"):
         mode += ("--dpone-allow-slots",)
     return mode + tuple(

@@ -17,6 +17,7 @@ from ..services.turn import turn
 from . import acts, conduct, crash, evolve, logged, rejects
 from .act import Act
 from .foreign import support_of
+from .limit import Limit, TimedOut
 from .settings import RunSettings, several_batches
 from .stage import Stage, stage_for, tear_down
 
@@ -49,7 +50,7 @@ def certify(
     try:
         with stage_for(case, registry=registry, services=services, settings=settings) as stage:
             stage.support = support
-            problem = _play(stage, engine, played, on_act)
+            problem = _play(stage, engine, played, on_act, Limit(settings.case_timeout))
     except Exception as error:
         problem = f"the harness failed: {_text(error)}"
     problem = _scrubbed(problem, services)
@@ -115,7 +116,7 @@ def rerun_command(case: Case, settings: RunSettings) -> str:
     return shlex.join(words)
 
 
-def _play(stage: Stage, engine: Engine, played: list[ActRecord], on_act: OnAct | None) -> str:
+def _play(stage: Stage, engine: Engine, played: list[ActRecord], on_act: OnAct | None, limit: Limit) -> str:
     """Play act after act until one is red; returns what went wrong beside the checks, or an empty text."""
     problem = ""
     try:
@@ -123,8 +124,10 @@ def _play(stage: Stage, engine: Engine, played: list[ActRecord], on_act: OnAct |
             with _turn(stage, name):
                 act = Act(name)
                 try:
-                    with conduct.watched(act, stage):
+                    with limit.held(), conduct.watched(act, stage):
                         player(act)
+                except TimedOut as error:
+                    act.error = str(error)
                 except Exception as error:
                     act.error = act.error or stage.scrub(_text(error))
                 record = act.record()

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from ..core.model import Case
 from ..core.wire import Engine, Job, RunFacts, Support
 from ..errors import EngineFailed, described
+from .limit import TimedOut
 
 
 def check_engine(engine: object) -> None:
@@ -49,7 +50,7 @@ def facts_of(engine: Engine, job: Job) -> RunFacts:
     """Run `job`. Raises what the engine raises, and `EngineFailed` if it would end the process or gives no facts."""
     try:
         facts: object = engine.run(job)
-    except (Exception, KeyboardInterrupt):
+    except (Exception, KeyboardInterrupt, TimedOut):
         raise
     except BaseException as error:  # SystemExit and its like are no reason to end the run, or to lose the act
         raise EngineFailed(f"the engine raised {described(error)}", hint="an engine raises an Exception") from error

@@ -35,6 +35,8 @@ class RunSettings(Frozen):
     """How often an engine is killed on the routes where that is tried."""
     engine: str = "native"
     """The name under which the engine was asked for; a fixture may have put another one in its place."""
+    case_timeout: int | None = Field(ge=1, default=None)
+    """Seconds that a case may take."""
     rerun_options: tuple[str, ...] = ()
     """Further options of this run without which a case would not be played the same way again."""
 

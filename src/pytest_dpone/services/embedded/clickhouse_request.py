@@ -135,15 +135,16 @@ def read_form(query: Query, content_type: str, body: Body) -> None:
 
 
 def _unpacker(encoding: str) -> _Unpacker | None:
-    if encoding == "identity":
+    # The server takes what its clients may say of a file, too: endings, and that there is none; dlt does.
+    if encoding in ("identity", "auto", "none"):
         return None
     if encoding == "lz4":
         import lz4.frame
 
         return cast("_Unpacker", lz4.frame.LZ4FrameDecompressor())
-    if encoding == "zstd":
+    if encoding in ("zstd", "zst"):
         return cast("_Unpacker", import_module(ZSTD).ZstdDecompressor())
-    if encoding in ("gzip", "deflate"):
+    if encoding in ("gzip", "gz", "deflate"):
         import zlib
 
         return cast("_Unpacker", zlib.decompressobj(wbits=47))
