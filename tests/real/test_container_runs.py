@@ -217,8 +217,13 @@ def more_images() -> None:
         pytest.skip(f"no image of {', '.join(missing)}; docker/test-images/build.sh {' '.join(missing)} makes them")
 
 
+@pytest.mark.nightly("SIGINT by compose and SIGKILL by docker; the others are skipped")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name)
-def test_an_end_by_a_signal_leaves_nothing(provider: str, engine: Any, tmp_path: Path, number: signal.Signals) -> None:
+def test_an_end_by_a_signal_leaves_nothing(
+    provider: str, engine: Any, tmp_path: Path, number: signal.Signals, nightly: bool
+) -> None:
+    if not nightly and (provider, number) not in (("compose", signal.SIGINT), ("docker", signal.SIGKILL)):
+        pytest.skip("the other two are played by `make nightly` alone")
     more_images()
     images = {**IMAGES, **MORE}
     (tmp_path / "pytest.ini").write_text("[pytest]\n")

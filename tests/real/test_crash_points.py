@@ -52,6 +52,7 @@ def judge(record: CaseRecord, proofs: dict[str, int], *, cuts: int, refusals: in
     assert (act.observed.get("cuts", 0), act.observed.get("refusals", 0)) == (cuts, refusals)
 
 
+@pytest.mark.nightly("two of four cases; the others are skipped")
 @pytest.mark.parametrize(
     ("case_id", "proofs", "refusals"),
     [
@@ -62,8 +63,10 @@ def judge(record: CaseRecord, proofs: dict[str, int], *, cuts: int, refusals: in
     ],
 )
 def test_each_point_is_where_it_is_said_to_be(
-    services: dict[str, ServiceInfo], case_id: str, proofs: dict[str, int], refusals: int
+    services: dict[str, ServiceInfo], case_id: str, proofs: dict[str, int], refusals: int, nightly: bool
 ) -> None:
+    if not nightly and case_id.endswith(("backfill", "full_refresh")):
+        pytest.skip("two of four cases are played by `make nightly` alone")
     judge(play(case_id, services, mode="full"), proofs, cuts=3, refusals=refusals)
 
 

@@ -24,8 +24,11 @@ RIGHT = (
 )
 
 
+@pytest.mark.nightly("every second case; the others are skipped")
 @pytest.mark.parametrize("case", RIGHT)
-def test_what_dlt_does_right_passes(case: str, tmp_path: Path) -> None:
+def test_what_dlt_does_right_passes(case: str, tmp_path: Path, nightly: bool) -> None:
+    if not nightly and RIGHT.index(case) % 2:
+        pytest.skip("every second case is played by `make nightly` alone")
     done = run(tmp_path, f"--dpone-case={case}", "--dpone-dataset=narrow", "--dpone-rows=300")
     assert done.returncode == 0, done.stdout
     assert "PASSED (reduced scope: 1 of 1 selected case" in done.stdout
@@ -48,7 +51,7 @@ def test_a_row_that_is_lost_by_the_engine_is_red(tmp_path: Path) -> None:
     done = run(tmp_path, case, "--dpone-dataset=narrow", "--dpone-rows=2000", engine="lossy")
     assert done.returncode == 1, done.stdout
     assert "check rows: expected 2271, got 2270 (1 missing)" in done.stdout
-    assert "missing id=1770, revision=1" in done.stdout
+    assert "missing code='a104 ', revision=1" in done.stdout
 
 
 LOSSY = """

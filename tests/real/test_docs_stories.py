@@ -39,6 +39,7 @@ SERVED = "export DPONE_POSTGRES_URL="
 START = {
     "docs/read-a-failure.md": pages.EXAMPLE,
     "examples/command_engine/README.md": pages.EXAMPLE.with_name("command_engine"),
+    "examples/dlt_pipeline/README.md": pages.EXAMPLE.with_name("dlt_pipeline"),
     "examples/own_engine/README.md": pages.EXAMPLE,
     "examples/own_family/README.md": pages.EXAMPLE.with_name("own_family"),
 }
@@ -55,7 +56,7 @@ MARK = "@@@status "
 def test_a_page_is_true_from_top_to_bottom(page: str, tmp_path: Path) -> None:
     if "command_engine" in page and shutil.which("node") is None:
         pytest.skip("the example needs Node, which is not installed")
-    if "--dpone-engine=dlt" in pages.read(page) and importlib.util.find_spec("dlt") is None:
+    if ("--dpone-engine=dlt" in pages.read(page) or "dlt_pipeline" in page) and importlib.util.find_spec("dlt") is None:
         pytest.skip("the page needs dlt: pip install 'pytest-dpone[dlt]'")
     if page in START:
         shutil.copytree(
