@@ -115,6 +115,12 @@ def test_the_gate_over_the_matrix_judges_alike(verdict: Verdict, profile: str, r
     assert [ruling.blocker for ruling in judge_matrix(facts) if not ruling.passed] == red
 
 
+@pytest.mark.parametrize("moment", ["yesterday", "2026-99-01T00:00:00Z", "2026-01-01T00:00:00"])
+def test_a_record_that_ended_at_no_moment_is_refused(moment: str) -> None:
+    with pytest.raises(ValueError, match="finished_at"):
+        CaseRecord.of(CASES[0], Verdict.FAILED, finished_at=moment)
+
+
 def test_it_is_counted_apart_and_is_no_evidence() -> None:
     tallies = [tally(record(Verdict.FAILED, KNOWN)), tally(OTHER)]
     totals = runtime_of([each.metrics for each in tallies]).totals

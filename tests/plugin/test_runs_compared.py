@@ -116,6 +116,15 @@ def test_the_only_run_below_a_folder_is_found_and_several_are_wrong_use(
     assert "has the reports of 2 runs" in told.err
 
 
+def test_what_a_run_says_can_do_nothing_to_the_terminal(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    project.run(LOCAL, "--dpone-artifact-dir=a")
+    (project.path / "a").rename(project.path / "a\x1b[31m")
+    swap(project.path / "a\x1b[31m/matrix/certification_report.json", '"passed": 3', '"passed": 4')
+    capsys.readouterr()
+    assert main(["diff", str(project.path / "a\x1b[31m"), str(project.path)]) == 3
+    assert "\x1b" not in capsys.readouterr().err
+
+
 def test_a_folder_without_a_run_is_wrong_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["diff", str(tmp_path), str(tmp_path)]) == 4
     assert "has no certification_report.json\nhint: name the folder" in capsys.readouterr().err

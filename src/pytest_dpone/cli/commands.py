@@ -142,16 +142,17 @@ def merge(arguments: argparse.Namespace) -> int:
 
 def diff(arguments: argparse.Namespace) -> int:
     """Say what changed between two runs. Status 1 if something is worse, 3 if a run can't be believed."""
+    from .told import told
+
+    return told(_diff, arguments, folder="another folder")
+
+
+def _diff(arguments: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from ..errors import ArtifactError
     from ..run.compare import compare, read_run, same
 
-    try:
-        before, after = read_run(Path(arguments.before)), read_run(Path(arguments.after))
-    except ArtifactError as error:
-        print(error, file=sys.stderr)
-        return 3
+    before, after = read_run(Path(arguments.before)), read_run(Path(arguments.after))
     changes = compare(before, after)
     rows = [(change.kind, change.subject, change.what, change.before, change.after) for change in changes]
     _show(("kind", "subject", "what", "before", "after"), rows, arguments.format)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
@@ -251,6 +252,13 @@ class CaseRecord(Frozen):
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True, serialize_by_alias=True
     )
+
+    @field_validator("finished_at")
+    @classmethod
+    def _is_a_moment(cls, value: str) -> str:
+        if value and dt.datetime.fromisoformat(value).tzinfo is None:
+            raise ValueError("a moment needs its zone")
+        return value
 
     def model_post_init(self, _context: object, /) -> None:
         """Refuse a record that contradicts itself: green without checks, not_run without a reason."""

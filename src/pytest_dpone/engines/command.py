@@ -87,7 +87,7 @@ class CommandEngine:
     def run(self, job: Job) -> RunFacts:
         """Start the program for one job. Raises `EngineFailed` for whatever is no plain success."""
         ended = play(self._command, text=job.to_json() + "\n", folder=self._folder)
-        said = _said(ended, (job.source.url, job.sink.url))
+        said = _said(ended, [end.url for end in (job.source, job.sink, job.staging) if end is not None])
         return _read(RunFacts, ended, called=self._called, what="facts", said=said)
 
     @cached_property

@@ -41,7 +41,8 @@ _FACT = Markup("<li>%s</li>")
 _AGAIN = Markup('<p class="again">Play this case alone: <code>%s</code></p>')
 _DOCUMENT = Markup('<p>Checks, differences and errors: <a href="%s.md">text</a>, <a href="%s.json">JSON</a></p>')
 _ACTS = Markup(
-    '<div class="scroll" role="group" aria-label="Acts" tabindex="0"><table><caption>Acts</caption><thead><tr><th scope="col">act</th>'
+    '<div class="scroll" role="group" aria-label="Acts" tabindex="0"><table><caption>Acts</caption>'
+    '<thead><tr><th scope="col">act</th>'
     '<th class="n" scope="col">rows</th><th class="n" scope="col">checks</th>'
     '<th class="n" scope="col">engine s</th><th class="n" scope="col">harness s</th>'
     "%s</tr></thead><tbody>%s</tbody></table></div>"

@@ -9,6 +9,7 @@ from typing import Literal
 
 from ..core.model import CaseRecord, ServiceRecord, Verdict
 from ..errors import ArtifactError, UsageError
+from ..evidence.chain import Unverifiable
 from .matrix_files import REPORT_FILE, MatrixFiles, read_matrix
 
 Kind = Literal["worse", "better", "other"]
@@ -33,7 +34,7 @@ class Change:
 def read_run(folder: Path) -> MatrixFiles:
     """The matrix of the run whose artifact folder, or whose matrix folder, is `folder`, or of the only run below it.
 
-    Raises `UsageError` if it is none, and `ArtifactError` if what is there can't be believed: a document that is
+    Raises `UsageError` if it is none, and `Unverifiable` if what is there can't be believed: a document that is
     missing, was edited, or says something else than the report.
     """
     places = [place for place in (folder / "matrix", folder) if (place / REPORT_FILE).is_file()][:1]
@@ -43,12 +44,15 @@ def read_run(folder: Path) -> MatrixFiles:
         raise UsageError(f"{folder} has no {REPORT_FILE}", hint=hint)
     if len(places) > 1:
         raise UsageError(f"{folder} has the reports of {len(places)} runs", hint=f"name one, such as {places[-1]}")
-    files = read_matrix(places[0])
+    try:
+        files = read_matrix(places[0])
+    except ArtifactError as error:
+        raise Unverifiable(error.fact, hint=error.hint) from None
     problems = [f"{case.case_id}: {case.problem}" for case in files.facts().cases if case.problem]
     if files.edited:
         problems.insert(0, f"{REPORT_FILE} was edited: its content is not what its digest says")
     if problems:
-        raise ArtifactError(f"{places[0]} can't be believed: {'; '.join(problems[:3])}", hint="run it again")
+        raise Unverifiable(f"{places[0]} can't be believed: {'; '.join(problems[:3])}", hint="run it again")
     return files
 
 
