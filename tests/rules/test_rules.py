@@ -285,3 +285,11 @@ def test_entry_points_can_be_loaded() -> None:
         module, _, attribute = target.partition(":")
         loaded = importlib.import_module(module)
         assert not attribute or callable(getattr(loaded, attribute))
+
+
+def test_what_a_certification_here_loads_needs_nothing_of_the_tests() -> None:
+    """`make certify` installs no package of the group `dev`, and pytest loads this file at its start."""
+    absent = ("hypothesis", "jsonschema", "yaml", "sqlglot", "duckdb", "prometheus_client", "securesystemslib", "dlt")
+    code = f"import runpy, sys; sys.modules.update(dict.fromkeys({absent!r})); runpy.run_path('tests/conftest.py')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
