@@ -389,7 +389,7 @@ def test_texts_are_damaged_but_no_key(server: Server) -> None:
 
 
 def test_a_server_of_ours_gets_a_database_for_change_tracking(server: Server) -> None:
-    server.answers = [("ProductVersion", [("16.0",)])]
+    server.answers = [("ProductVersion", [("16.0", "Microsoft SQL Server 2022")])]
     assert prove("mssql", URL.get_secret_value()).version == "16.0"
     assert server.texts[:3] == list(creation("work"))
     assert [arguments["database"] for arguments in server.arguments] == ["master", "work"]
