@@ -193,7 +193,7 @@ def test_a_table_is_published_by_a_rename_in_a_transaction() -> None:
     assert server.texts == [
         "BEGIN TRANSACTION",
         "DROP TABLE [s].[live]",
-        "EXEC sp_rename @objname = N'[s].[staged]', @newname = N'live'",
+        "EXEC sp_rename @objname = N'[s].[staged]', @newname = N'live', @objtype = N'OBJECT'",
         "COMMIT TRANSACTION",
     ]
 

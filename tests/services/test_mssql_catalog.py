@@ -367,7 +367,9 @@ def test_no_table_has_no_fingerprint(server: Server, error: Exception) -> None:
     assert MssqlCatalog(URL).fingerprint("s", "t", "id") is None
     server.answers = [("COUNT_BIG", [(3, "6")])]
     assert MssqlCatalog(URL).fingerprint("s", "t", "id") == Fingerprint(3, 6)
-    server.answers = [("COUNT_BIG", ServerError(1205, b"deadlock"))]
+    server.answers = [("COUNT_BIG", ServerError(33557097, b"no such relation"))]
+    assert MssqlCatalog(URL).fingerprint("s", "t", "id") is None, "another number, and the table is not there"
+    server.answers = [("COUNT_BIG", ServerError(1205, b"deadlock")), ("sys.columns", TYPES)]
     with pytest.raises(ServerError):
         MssqlCatalog(URL).fingerprint("s", "t", "id")
 
