@@ -15,9 +15,10 @@ import pytest
 from pytest_dpone.errors import ServiceFailed, UsageError
 from pytest_dpone.plugin.compose import executor
 from pytest_dpone.services import compose, lease, project
+from pytest_dpone.services.ask import Answer
 from pytest_dpone.services.compose import Members
 from pytest_dpone.services.docker_engine import fidelity_of
-from pytest_dpone.services.keeper import Spec
+from pytest_dpone.services.keeper import Ready, Spec
 from pytest_dpone.services.project import (
     FILE,
     PACKAGED,
@@ -252,6 +253,26 @@ def test_a_file_without_the_service_is_told(tmp_path: Path) -> None:
     with pytest.raises(ServiceFailed, match="has started no container of postgres"):
         compose._started(Client(), Project("f", "p"), "postgres", lambda command: None, members := Members(tmp_path))
     members.close()
+
+
+def test_a_server_that_tells_what_it_is_is_recorded_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image without labels says nothing of what is in it."""
+    told: list[Ready] = []
+    container = SimpleNamespace(
+        attrs={"Config": {"Env": [], "Image": "other:1"}, "NetworkSettings": {}},
+        image=SimpleNamespace(attrs={}, id="sha256:0"),
+    )
+    monkeypatch.setattr(compose, "published_port", lambda *_: 1)
+    monkeypatch.setattr(compose, "watch", lambda _: lambda: None)
+    monkeypatch.setattr(compose, "stay", lambda **_: "by itself")
+    monkeypatch.setattr(compose, "print_log", lambda _: None)
+    wire = SimpleNamespace(ready=told.append, died=lambda _: None)
+    spec = Spec("mssql", "r", str(tmp_path), str(tmp_path / "log"), "u", "p", 1.0)
+    answer = Answer("other", "1.2", "emulated", "all of it")
+    compose._serve(container, spec, wire, question=lambda *_: answer)  # type: ignore[arg-type]
+    (ready,) = told
+    assert (ready.product, ready.version, ready.fidelity, ready.emulated) == ("other", "1.2", "emulated", "all of it")
+    assert (ready.image, ready.digest) == ("other:1", "sha256:0")
 
 
 def test_a_stack_by_hand_is_served_and_no_command_is_given(

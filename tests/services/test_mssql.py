@@ -24,10 +24,11 @@ from pytest_dpone.core.model import ServiceRecord
 from pytest_dpone.core.wire import ServiceInfo
 from pytest_dpone.errors import ServiceFailed
 from pytest_dpone.plugin.suite.scratch import SAMPLE, TESTED, mssql, sample
-from pytest_dpone.services.ask import ask
+from pytest_dpone.services.ask import Answer, ask
 from pytest_dpone.services.mssql import login, quoted, told
 
 client = pytest.importorskip("pymssql._mssql")
+REAL = "Microsoft SQL Server 2022 (RTM-CU26) (KB0) - 16.0.4225.2 (X64) \n\tCopyright"
 URL = "mssql://sa:p%40ss-Word%2F1@db.example:1444/work"
 
 
@@ -156,7 +157,7 @@ def test_the_whole_text_is_tsql(server: FakeConnection) -> None:
     server.answers = {
         "sys.objects": [("live", "U "), ("seen", "V ")],
         "[state] FROM": [("x",)],
-        "ProductVersion": [("16.0.1",)],
+        "ProductVersion": [("16.0.1", REAL)],
     }
     with scratch(server) as place:
         assert place.version() == "16.0.1"
@@ -192,7 +193,7 @@ def test_a_table_is_published_by_a_rename_in_a_transaction() -> None:
     assert server.texts == [
         "BEGIN TRANSACTION",
         "DROP TABLE [s].[live]",
-        "EXEC sp_rename @objname = N'[s].[staged]', @newname = N'live'",
+        "EXEC sp_rename @objname = N'[s].[staged]', @newname = N'live', @objtype = N'OBJECT'",
         "COMMIT TRANSACTION",
     ]
 
@@ -362,12 +363,38 @@ def test_an_instant_is_read_as_text() -> None:
 
 
 def test_a_sql_variant_is_cast(server: FakeConnection) -> None:
-    server.answers = {"ProductVersion": [("16.0.4225.2",)]}
-    answer = ask("mssql", URL)
-    assert (answer.product, answer.version) == ("SQL Server", "16.0.4225.2")
+    server.answers = {"ProductVersion": [("16.0.4225.2", REAL)]}
+    assert ask("mssql", URL) == Answer("SQL Server", "16.0.4225.2", "real", "")
     (tree,) = parsed(server.texts[0])
-    (cast,) = tree.find_all(exp.Cast)
-    assert cast.to.sql(dialect="tsql") == "NVARCHAR(128)"
+    assert [cast.to.sql(dialect="tsql") for cast in tree.find_all(exp.Cast)] == ["NVARCHAR(128)", "NVARCHAR(300)"]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [REAL, "Microsoft SQL Azure (RTM) - 12.0.2000.8 \n\tSep 18 2024", "Microsoft Azure SQL Edge Developer (RTM)"],
+)
+def test_what_microsoft_makes_is_real(server: FakeConnection, told: str) -> None:
+    server.answers = {"ProductVersion": [("12.0.2000.8", told)]}
+    assert (ask("mssql", URL).product, ask("mssql", URL).fidelity) == ("SQL Server", "real")
+
+
+@pytest.mark.parametrize(
+    ("told", "named"),
+    [
+        ("Another with SQL Server Compatibility - 12.0.2000.8\nOct 22", "Another with SQL Server Compatibility"),
+        ("other 1.2 (not Microsoft SQL Server) - 16.0", "other 1.2"),
+        ("Microsofter - 16.0.1", "Microsofter"),
+        ("x" * 200, "x" * 80),
+        ("", "a server that does not say what it is"),
+        (None, "a server that does not say what it is"),
+    ],
+)
+def test_what_only_speaks_its_protocol_is_not_real(server: FakeConnection, told: str | None, named: str) -> None:
+    """A number of a version that SQL Server has had proves nothing: others take it over for their clients."""
+    server.answers = {"ProductVersion": [("16.0.4225.2", told)]}
+    answer = ask("mssql", URL)
+    assert (answer.product, answer.version, answer.fidelity) == (named, "16.0.4225.2", "emulated")
+    assert "another product" in answer.emulated
 
 
 @pytest.mark.parametrize(

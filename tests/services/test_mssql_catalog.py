@@ -30,6 +30,7 @@ from pytest_dpone.services.catalog.protocol import LOCKED, Fingerprint
 from pytest_dpone.services.catalog.tsql import column_type, decoded, inserts, literal, quoted, reading, spelled
 from pytest_dpone.services.mssql import creation
 
+LONG = "CAST(N'' AS nvarchar(max)) + "
 URL = SecretStr("mssql://sa:Secret-1@db.example:1433/work")
 
 
@@ -109,8 +110,16 @@ def test_texts_are_literals(text: str) -> None:
     assert "\0" not in found
     assert "\\\n" not in found
     assert "\\\r\n" not in found
-    pieces = [piece for piece in found.replace("NCHAR(0)", "N'\0'").split("N'") if piece]
+    whole = found.removeprefix(LONG)
+    pieces = [piece for piece in whole.replace("NCHAR(0)", "N'\0'").split("N'") if piece]
     assert "".join(piece.removesuffix(" + ").removesuffix("'") for piece in pieces).replace("''", "'") == text
+
+
+def test_texts_of_pieces_are_as_long_as_they_are() -> None:
+    """Of `N'…' + N'…'` SQL Server keeps 4000 characters, unless one of the two is `nvarchar(max)`."""
+    for text in ("a" * 3000 + "\0" + "b" * 3000, "a\\\n" * 2000):
+        assert literal(text).startswith(LONG)
+    assert literal("a" * 5000) == f"N'{'a' * 5000}'", "one piece has no end"
 
 
 def test_names() -> None:
@@ -169,7 +178,7 @@ def cast_of(kind: str, value: object) -> str:
         ("float32", 0.0, "CAST(N'0.0' AS real)"),
         ("decimal(38,10)", Decimal("0E-10"), "CAST(N'0.0000000000' AS decimal(38,10))"),
         ("text", "", "CAST(N'' AS nvarchar(max))"),
-        ("text", "a\0b", "CAST(N'a' + NCHAR(0) + N'b' AS nvarchar(max))"),
+        ("text", "a\0b", f"CAST({LONG}N'a' + NCHAR(0) + N'b' AS nvarchar(max))"),
         ("binary", b"", "CAST(0x AS varbinary(max))"),
         ("binary", b"\0\xff", "CAST(0x00ff AS varbinary(max))"),
         ("date", dt.date(1, 1, 1), "CAST(N'0001-01-01' AS date)"),
@@ -358,7 +367,9 @@ def test_no_table_has_no_fingerprint(server: Server, error: Exception) -> None:
     assert MssqlCatalog(URL).fingerprint("s", "t", "id") is None
     server.answers = [("COUNT_BIG", [(3, "6")])]
     assert MssqlCatalog(URL).fingerprint("s", "t", "id") == Fingerprint(3, 6)
-    server.answers = [("COUNT_BIG", ServerError(1205, b"deadlock"))]
+    server.answers = [("COUNT_BIG", ServerError(33557097, b"no such relation"))]
+    assert MssqlCatalog(URL).fingerprint("s", "t", "id") is None, "another number, and the table is not there"
+    server.answers = [("COUNT_BIG", ServerError(1205, b"deadlock")), ("sys.columns", TYPES)]
     with pytest.raises(ServerError):
         MssqlCatalog(URL).fingerprint("s", "t", "id")
 
@@ -389,7 +400,7 @@ def test_texts_are_damaged_but_no_key(server: Server) -> None:
 
 
 def test_a_server_of_ours_gets_a_database_for_change_tracking(server: Server) -> None:
-    server.answers = [("ProductVersion", [("16.0",)])]
+    server.answers = [("ProductVersion", [("16.0", "Microsoft SQL Server 2022")])]
     assert prove("mssql", URL.get_secret_value()).version == "16.0"
     assert server.texts[:3] == list(creation("work"))
     assert [arguments["database"] for arguments in server.arguments] == ["master", "work"]

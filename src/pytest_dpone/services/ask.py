@@ -88,12 +88,15 @@ def _clickhouse(url: str, timeout: float) -> Answer:
 
 
 def _mssql(url: str, timeout: float) -> Answer:
-    from .mssql import VERSION
+    from .mssql import EMULATED, PRODUCT, VERSION, product
 
     with _mssql_cursor(url, timeout) as cursor:
         cursor.execute(VERSION)
-        row = cursor.fetchone()
-    return Answer("SQL Server", str(row[0]))
+        version, told = cursor.fetchone()
+    name = product(str(told or ""))
+    if name == PRODUCT:
+        return Answer(name, str(version))
+    return Answer(name, str(version), "emulated", EMULATED)
 
 
 def _make_database(url: str, timeout: float) -> None:

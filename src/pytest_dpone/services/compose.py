@@ -14,7 +14,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +151,7 @@ def _serve(container: Any, spec: Spec, wire: Wire, *, question: Callable[[str, s
         reference = str(container.attrs["Config"]["Image"])
         inside = inside_of(container, image.port)
         facts = {"image": reference, "digest": digest_of(container.image), "inside": inside}
-        ready = Ready(url, answer.product, answer.version, "real", **facts)
+        ready = Ready(url, **asdict(answer), **facts)
         wire.ready(replace(ready, **fidelity_of(container.image)))
         end = stay(ended=ended)
         print_log(container)

@@ -10,6 +10,7 @@ All traps, and the test that holds us off each, are listed in `tests/services/te
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -17,8 +18,10 @@ from urllib.parse import unquote, urlsplit
 from ..core.secrets import Scrubber
 
 PORT = 1433
-VERSION = "SELECT CAST(SERVERPROPERTY('ProductVersion') AS nvarchar(128))"
-"""The cast is needed: pymssql can't read a sql_variant."""
+VERSION = "SELECT CAST(SERVERPROPERTY('ProductVersion') AS nvarchar(128)), CAST(@@VERSION AS nvarchar(300))"
+"""The casts are needed: pymssql can't read a sql_variant, and reads other types as each server sends them."""
+PRODUCT = "SQL Server"
+EMULATED = "SQL Server's protocol by another product: whatever the two do not have in common"
 
 _HINTS: Mapping[int, str] = {
     18456: "check the user name and the password in the address",
@@ -51,6 +54,18 @@ def login(url: str, *, timeout: float) -> dict[str, Any]:
         "autocommit": True,
         "use_datetime2": True,  # else microseconds are cut to milliseconds
     }
+
+
+def product(told: str) -> str:
+    """`PRODUCT` if `@@VERSION` tells Microsoft's own server, else what it calls itself.
+
+    Microsoft's begin alike: `Microsoft SQL Server 2022 (RTM) - 16.0…`, `Microsoft SQL Azure (RTM) - 12.0…`. Others take
+    over the number of a version, and the protocol's words, for the sake of their clients.
+    """
+    line = " ".join(told.partition("\n")[0].split())
+    if line.startswith("Microsoft "):
+        return PRODUCT
+    return re.split(r" - | \(", line, maxsplit=1)[0][:80] or "a server that does not say what it is"
 
 
 def quoted(*names: str) -> str:

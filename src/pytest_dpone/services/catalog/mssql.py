@@ -153,8 +153,8 @@ class MssqlCatalog:
         try:
             row = self._rows(f"SELECT COUNT_BIG(*), CAST({total} AS varchar(40)) FROM {quoted(namespace, table)}")[0]
         except pymssql.Error as error:
-            if _number(error) == _NO_SUCH_TABLE:
-                return None
+            if _number(error) == _NO_SUCH_TABLE or not self.columns(namespace, table):
+                return None  # not every server that speaks the protocol has the same numbers
             raise
         return Fingerprint(int(row[0]), int(row[1]))
 

@@ -36,7 +36,8 @@ def quoted(*names: str) -> str:
 def literal(text: str) -> str:
     """`text` as an expression for the Unicode string that it is.
 
-    A backslash at a line's end would join the lines, and a NUL may end a statement: the text is cut there.
+    A backslash at a line's end would join the lines, and a NUL may end a statement: the text is cut there. Short pieces
+    would make a text of 4000 characters at most, and lose the rest without a word: what they join has no such end.
     """
     parts: list[str] = []
     start = 0
@@ -46,7 +47,9 @@ def literal(text: str) -> str:
         else:
             parts.append(_quote(text[start : found.end()]))
         start = found.end()
-    return " + ".join([*parts, _quote(text[start:])])
+    if not parts:
+        return _quote(text)
+    return " + ".join(["CAST(N'' AS nvarchar(max))", *parts, _quote(text[start:])])
 
 
 def _quote(text: str) -> str:

@@ -54,7 +54,8 @@ class MssqlScratch:
         with self._transaction():
             self._do(f"DROP TABLE {self._name(live)}")
             # The first argument is a name with its brackets; the second is the bare new name.
-            self._do("EXEC sp_rename @objname = %s, @newname = %s", (self._name(staged), live))
+            text = "EXEC sp_rename @objname = %s, @newname = %s, @objtype = N'OBJECT'"
+            self._do(text, (self._name(staged), live))
 
     def save_state(self, text: str) -> None:
         name = self._name("state")
