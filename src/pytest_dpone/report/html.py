@@ -76,7 +76,6 @@ def page(facts: PageFacts) -> str:
             _blockers(facts),
             _gates(facts),
             _totals(facts),
-            performance(facts.records, facts.metrics, facts.totals, facts.baseline),
             _kills(facts.kills),
             h.section(aria_labelledby="matrix")[
                 h.h2(id="matrix")["Matrix"],
@@ -84,6 +83,7 @@ def page(facts: PageFacts) -> str:
                 filter_form(facts.records),
                 heat_map(facts.records, planned=facts.planned, excluded=facts.excluded),
             ],
+            performance(facts.records, facts.metrics, facts.totals, facts.baseline),
             h.section(aria_labelledby="cases")[
                 h.h2(id="cases")["Cases"], case_list(facts.records, facts.metrics, facts.documents, facts.failures)
             ],
@@ -108,7 +108,7 @@ def _policy() -> str:
 
 def _header(facts: PageFacts) -> h.Element:
     red = [gate for gate in facts.gates if gate.state == "failed"]
-    sections = ("blockers", "gates", "measurements", "performance", "matrix", "cases", "services", "excluded")
+    sections = ("blockers", "gates", "measurements", "matrix", "performance", "cases", "services", "excluded")
     word, _, counts = visible(facts.headline).partition(" ")
     return h.header[
         h.h1["Certification of connectors"],

@@ -11,7 +11,7 @@ from ..core.gates.metrics import Baseline, BaselineFacts, judge_baseline
 from ..core.gates.tallies import CaseMetrics
 from ..core.model import CaseRecord
 from .escape import visible
-from .html_cases import anchor
+from .html_cases import anchor, breakable
 from .html_table import table
 from .speeds import Scale, Speed, Spread, speeds_of, spreads
 
@@ -72,25 +72,35 @@ def _speeds(speeds: Sequence[Speed], records: Sequence[CaseRecord]) -> list[h.No
     scale = Scale(min(speed.rate for speed in speeds), max(speed.rate for speed in speeds))
     routes = spreads(speeds, lambda speed: speed.route)
     strategies = spreads(speeds, lambda speed: speed.strategy)
-    some = "The case that passed has" if len(speeds) == 1 else f"Each of the {len(speeds)} cases that passed has"
+    some = "1 case that passed" if len(speeds) == 1 else f"{len(speeds)} cases that passed"
     return [
         h.p[
-            "Rows of the first load per second in the engine. ",
-            f"{some} one measurement; a spread is over the cases of a route, or of a strategy. ",
-            f"The strips share one scale, from {_number(scale.least)} to {_number(scale.greatest)} rows/s, ",
-            "on which equal steps are equal ratios; the longer mark is the median.",
+            f"Rows of the first load per second in the engine, of {some}, each measured once. ",
+            "A spread is over the cases of a route, or of a strategy. ",
+            h.span(".strip")[
+                f"The strips share one scale, from {_number(scale.least)} to {_number(scale.greatest)} rows/s, ",
+                "on which equal steps are equal ratios; the longer mark is the median.",
+            ],
         ],
-        _spreads("Rows per second by route", "source → sink", {" → ".join(r): s for r, s in routes.items()}, scale),
         _spreads(
-            "Rows per second by strategy", "strategy", {str(s): spread for s, spread in strategies.items()}, scale
+            "Rows per second by route",
+            "source → sink",
+            [(visible(" → ".join(route)), spread) for route, spread in routes.items()],
+            scale,
+        ),
+        _spreads(
+            "Rows per second by strategy",
+            "strategy",
+            [(breakable(strategy), spread) for strategy, spread in strategies.items()],
+            scale,
         ),
         h.details(".each")[h.summary[f"Each case: {_SINGLE}"], _cases(speeds, records, routes)],
     ]
 
 
-def _spreads(caption: str, head: str, rows: Mapping[str, Spread], scale: Scale) -> h.Element:
-    heads = (head, "cases", "minimum", "median", "maximum", "spread")
-    return table(caption, heads, ((visible(name), *_spread(row, scale)) for name, row in rows.items()), numbers=4)
+def _spreads(caption: str, head: str, rows: Sequence[tuple[h.Node, Spread]], scale: Scale) -> h.Element:
+    heads = (head, "cases", "minimum", "median", "maximum", "maximum ÷ minimum")
+    return table(caption, heads, ((name, *_spread(spread, scale)) for name, spread in rows), numbers=4)
 
 
 def _spread(spread: Spread, scale: Scale) -> Iterator[h.Node]:
@@ -99,7 +109,7 @@ def _spread(spread: Spread, scale: Scale) -> Iterator[h.Node]:
     yield "–" if single else _number(spread.minimum)
     yield _number(spread.median)
     yield "–" if single else _number(spread.maximum)
-    yield [_strip(spread, scale), _SINGLE if single else f"maximum is {spread.maximum / spread.minimum:.1f} × minimum"]
+    yield [_strip(spread, scale), " ", _SINGLE if single else f"{spread.maximum / spread.minimum:.1f}"]
 
 
 def _strip(spread: Spread, scale: Scale) -> h.Element:
