@@ -101,7 +101,7 @@ def test_acts_are_shown_with_v_and_less_with_q(project: Project) -> None:
     loud.stdout.fnmatch_lines(["*full_refresh[]] PASSED*", line])
     assert loud.outlines.count(line) == 3
     assert "1 of 1 checks" not in loud.stdout.str()
-    acts = ["*full_refresh[]] PASSED*", line, "    load * 77 rows   engine    0.25 s*1 of 1 checks"]
+    acts = ["*full_refresh[]]*PASSED*", line, "    load * 77 rows   engine    0.25 s*1 of 1 checks"]
     project.run(FULL, "-vv", "--dpone-rows=77").stdout.fnmatch_lines(acts)
     assert "    passed in" not in project.run(FULL).stdout.str()
     quiet = project.run(FULL, "-q")
