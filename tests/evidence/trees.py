@@ -99,7 +99,7 @@ def write_tree(
             scope=scope_of(plan).facts(profile, records=cases.records, tests={}) if profile != "local_live" else None,
         )
         conclusion = Conclusion(tree, inputs, stamp)
-        conclusion.write_page = lambda gates: write_page(tree, plan, cases, gates=gates, stamp=stamp)
+        conclusion.write_page = lambda gates: write_page(tree, plan, cases, gates=gates, stamp=stamp, baseline={})
         return conclusion.conclude(measured)
 
     outcome = certification.finish(missing=NotRun.DESELECTED, detail="", conclude=conclude)

@@ -20,13 +20,14 @@ import pytest_dpone.run.selfcheck
 import pytest_dpone.services.stack  # noqa: F401
 
 CONFTEST = """
-import importlib, json, os, signal
+import importlib, json, os, signal, time
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from pytest_dpone.core.model import ActRecord, CaseRecord, Check, DiffReport, RowDifference, Verdict
 from pytest_dpone.core.registry import Family
 from pytest_dpone.core.wire import Support
+from pytest_dpone.run.step import Step
 
 run_case = importlib.import_module("pytest_dpone.run.case")
 FAKE = json.loads((Path(__file__).parent / "fake.json").read_text())
@@ -67,8 +68,13 @@ def behaviour(case):
     return found[0] if found else "pass"
 
 
-def certify(case, *, engine, registry, services, settings, on_act=None):
+def certify(case, *, engine, registry, services, settings, on_step):
     what = behaviour(case)
+    if what.startswith("slow"):
+        for number, act in enumerate(("load", "change"), start=1):
+            on_step(Step(act, number, 2))
+            time.sleep(0.9)
+        what = what.removeprefix("slow") or "pass"
     if what == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     if what == "interrupt":
@@ -129,7 +135,8 @@ class Project:
     def behave(
         self, behaviours: Mapping[str, str], strategies: tuple[str, ...] = ("full_refresh", "replace", "scd2")
     ) -> None:
-        """What becomes of the cases: glob → pass, fail, todo, kill, interrupt, surrogate, or the name of a signal."""
+        """What becomes of the cases: glob → pass, fail, todo, kill, interrupt, surrogate, or the name of a
+        signal; after `slow`, two acts of 0.9 s go before it."""
         text = json.dumps({"behaviours": dict(behaviours), "strategies": strategies})
         (self.path / "fake.json").write_text(text)
 

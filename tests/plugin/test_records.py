@@ -96,9 +96,14 @@ def test_the_printed_rerun_command_works(project: Project) -> None:
 
 
 def test_acts_are_shown_with_v_and_less_with_q(project: Project) -> None:
+    line = "    passed in 0.00 s: load 0.25, change 0.00"
     loud = project.run(FULL, "-v", "--dpone-rows=77")
-    loud.stdout.fnmatch_lines(["*full_refresh[]] PASSED*", "    load * 77 rows   engine    0.25 s*1 of 1 checks"])
-    assert "    load " not in project.run(FULL).stdout.str()
+    loud.stdout.fnmatch_lines(["*full_refresh[]] PASSED*", line])
+    assert loud.outlines.count(line) == 3
+    assert "1 of 1 checks" not in loud.stdout.str()
+    acts = ["*full_refresh[]]*PASSED*", line, "    load * 77 rows   engine    0.25 s*1 of 1 checks"]
+    project.run(FULL, "-vv", "--dpone-rows=77").stdout.fnmatch_lines(acts)
+    assert "    passed in" not in project.run(FULL).stdout.str()
     quiet = project.run(FULL, "-q")
     assert quiet.ret == 0
     quiet.stdout.fnmatch_lines(["PASSED (3 of 3 planned cases passed)"])

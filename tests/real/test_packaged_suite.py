@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -88,11 +89,13 @@ def test_the_api_is_tested_and_its_cases_meet_every_fault(tmp_path: Path) -> Non
 
 
 def test_one_case_shows_its_acts_and_leaves_its_record(tmp_path: Path) -> None:
-    done = run(tmp_path, "--dpone-case=postgres_to_postgres__incremental_merge", "-v", "--dpone-rows=300")
+    done = run(tmp_path, "--dpone-case=postgres_to_postgres__incremental_merge", "-vv", "--dpone-rows=300")
     assert done.returncode == 0, done.stdout
     lines = done.stdout.splitlines()
     for act in ("provision", "load", "change", "repeat", "reconcile"):
         assert any(line.startswith(f"    {act} ") and " rows   engine " in line for line in lines), act
+    (line,) = [line for line in lines if line.startswith("    passed in ")]
+    assert re.fullmatch(r"    passed in \d+\.\d\d s: provision \d+\.\d\d, load \d+\.\d\d, .*", line), line
     (report,) = (tmp_path / "test_artifacts").rglob("certification_report.json")
     facts = json.loads(report.read_text())
     assert facts["passed"] is True

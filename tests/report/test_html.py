@@ -174,7 +174,7 @@ def test_the_headings_are_in_order(parsed: Parsed) -> None:
     assert landmarks == ["header", "nav", "main", "footer"]
     assert parsed.every("html") == [{"lang": "en"}]
     named = {attributes["aria-labelledby"] for attributes in parsed.every("section")}
-    assert named == {"blockers", "gates", "measurements", "matrix", "cases", "services", "excluded"}
+    assert named == {"blockers", "gates", "measurements", "performance", "matrix", "cases", "services", "excluded"}
 
 
 def test_nothing_is_loaded_from_elsewhere(parsed: Parsed) -> None:

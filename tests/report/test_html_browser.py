@@ -13,7 +13,17 @@ pytest.importorskip("htpy", reason="the page needs the extra html")
 
 from pytest_dpone.core.gates.documents import Stamp
 from pytest_dpone.core.gates.tallies import ActMetrics, CaseMetrics
-from pytest_dpone.core.model import Case, CaseRecord, NotRun, Strategy, Verdict
+from pytest_dpone.core.model import (
+    ActName,
+    ActRecord,
+    Case,
+    CaseRecord,
+    Check,
+    DiffReport,
+    NotRun,
+    Strategy,
+    Verdict,
+)
 from pytest_dpone.report.html import PageFacts, page
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -29,11 +39,19 @@ ACTS = tuple(
     ActMetrics(name=name, rows=1000, engine_seconds=0.5, harness_seconds=0.5)
     for name in ("provision", "load", "change", "repeat", "reconcile", "reject")
 )
+SEEDED = ActRecord(
+    name=ActName.PROVISION,
+    passed=True,
+    checks=(Check(name="source", passed=True),),
+    diff=DiffReport(expected_rows=7, actual_rows=7),
+)
 
 
 def record_of(number: int, case: Case) -> CaseRecord:
     if number % 100 == 0:
         return CaseRecord.of(case, Verdict.FAILED, detail="rows differ", rerun=f"pytest --dpone-case={case.case_id}")
+    if number % 2:
+        return CaseRecord.of(case, Verdict.PASSED, acts=(SEEDED,)).model_copy(update={"acts": ()})
     return CaseRecord.of(case, Verdict.NOT_RUN, reason=NotRun.UNAVAILABLE, detail="no Docker")
 
 
@@ -49,7 +67,16 @@ def text() -> str:
             blockers=(),
             gates=(),
             records=records,
-            metrics=[CaseMetrics(case_id=r.case_id, verdict=r.verdict, reason=r.reason, acts=ACTS) for r in records],
+            metrics=[
+                CaseMetrics(
+                    case_id=record.case_id,
+                    verdict=record.verdict,
+                    reason=record.reason,
+                    metrics={"throughput_rows_per_second": 1000.0 + number},
+                    acts=ACTS,
+                )
+                for number, record in enumerate(records)
+            ],
             totals={},
             planned=CASES,
             excluded=(),
@@ -87,6 +114,7 @@ def test_two_thousand_cases_open(tmp_path: Path, text: str) -> None:
     assert opened.seen == [case.case_id for case in CASES]
     assert opened.dom.count(">Copy</button>") == 20  # of the red cases, which are unfolded
     assert len(text) < 2500 * len(CASES)
+    assert opened.dom.count('<a href="#case-') == 2 * 1000 + 1000  # in the matrix, and among the speeds
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from pytest_dpone.core.wire import Job, RunFacts, Support
 from pytest_dpone.run import poll, stage
 from pytest_dpone.run.case import certify, not_run, rerun_command
 from pytest_dpone.run.settings import DatasetKind, RunSettings
+from pytest_dpone.run.step import Step, silent
 from pytest_dpone.services.catalog import Commit
 
 spec = importlib.util.spec_from_file_location("dpone_memory", Path(__file__).with_name("memory.py"))
@@ -39,14 +40,14 @@ class World:
         for module in (stage,):
             monkeypatch.setattr(module, "open_catalog", lambda info, *, bucket: self.catalog)
 
-    def certify(self, strategy: Strategy, settings: RunSettings = SETTINGS, on_act=None) -> CaseRecord:  # type: ignore[no-untyped-def]
+    def certify(self, strategy: Strategy, settings: RunSettings = SETTINGS, on_step=silent) -> CaseRecord:  # type: ignore[no-untyped-def]
         return certify(
             Case("postgres", "postgres", strategy),
             engine=self.engine,
             registry=default_registry(),
             services={"postgres": memory.service()},
             settings=settings,
-            on_act=on_act,
+            on_step=on_step,
         )
 
     def replace(self, name: str, method: Callable[..., object]) -> None:
@@ -74,12 +75,13 @@ def red(record: CaseRecord) -> list[str]:
 @pytest.mark.parametrize("strategy", FOUR)
 @pytest.mark.parametrize("dataset", ["standard", "narrow", "single", "empty"])
 def test_a_right_mover_passes_and_leaves_nothing(world: World, strategy: Strategy, dataset: str) -> None:
-    heard: list[str] = []
+    heard: list[Step] = []
     settings = SETTINGS.model_copy(update={"dataset": dataset})
-    record = world.certify(strategy, settings, on_act=lambda act: heard.append(act.name))
+    record = world.certify(strategy, settings, on_step=heard.append)
     assert record.verdict is Verdict.PASSED, record.detail
     acts = ["provision", "load", "change", "repeat"] + ["reconcile"] * (strategy is Strategy.INCREMENTAL_MERGE)
-    assert [act.name for act in record.acts] == heard == acts
+    assert [act.name for act in record.acts] == acts
+    assert heard == [*(Step(act, number, len(acts)) for number, act in enumerate(acts, start=1)), Step("clean-up")]
     assert all(act.checks for act in record.acts)
     assert record.acts[2].rows > 0
     assert world.catalog.tables == {} and world.catalog.spaces == set()

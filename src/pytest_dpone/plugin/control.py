@@ -17,6 +17,7 @@ from .activity import find_activity
 from .alone import asks_for_matrix
 from .chosen import header
 from .ending import Ending
+from .live import Live
 from .markers import MarkerTally, is_marked
 from .options import Raw
 from .session import DponeSession, usage_errors
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
 class Control:
     """Collects what the tests' reports bring, and has the last word on the exit status."""
 
-    def __init__(self, session: DponeSession) -> None:
+    def __init__(self, session: DponeSession, live: Live) -> None:
         self.session = session
+        self._live = live
         self.config = session.config
         self._markers = MarkerTally()
         self._failed: list[str] = []
@@ -103,6 +105,7 @@ class Control:
         for text in getattr(report, records.MUTANTS, ()):
             if self._selfcheck is not None:
                 self._selfcheck.take(text)
+                self._live.took(report.nodeid, red=report.failed)
         if self._ending is not None and self._ending.binding is not None:
             self._ending.binding.saw(getattr(report, records.ENGINES, ()))
         for text in records.detach(report):
@@ -116,7 +119,8 @@ class Control:
         if self._certification is None:
             return
         for name in crashitem.rpartition("[")[2].rstrip("]").split("-"):
-            self._certification.crashed(name, detail=str(report.longrepr))
+            if self._certification.crashed(name, detail=str(report.longrepr)) is not None:
+                self._live.took(name, red=True)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -165,6 +169,9 @@ class Control:
         except ValueError as error:
             certification.block("records.refused", problem=f"the record that {nodeid} left is refused: {error}")
             return
+        from ..report.terminal import cell_word
+
+        self._live.took(record.case_id, red=cell_word(record) in ("FAIL", "LOST"))
         self._show(record)
 
     def _summary(self, outcome: Outcome | SelfcheckOutcome, reporter: pytest.TerminalReporter) -> list[Line]:
@@ -185,12 +192,12 @@ class Control:
 
     def _show(self, record: CaseRecord) -> None:
         reporter = self.config.pluginmanager.get_plugin("terminalreporter")
-        if reporter is None or self.config.get_verbosity() <= 0 or not record.acts:
+        if reporter is None or (verbosity := self.config.get_verbosity()) <= 0 or not record.acts:
             return
-        from ..report.terminal import act_lines
+        from ..report.terminal import act_lines, case_line
 
         reporter.ensure_newline()
-        for line in act_lines(record):
+        for line in (case_line(record), *(act_lines(record) if verbosity > 1 else ())):
             _write(reporter, line)
 
 
@@ -210,7 +217,9 @@ def start(config: pytest.Config, raw: Raw) -> None:
         with usage_errors():
             config.pluginmanager.register(Locking(session), "dpone-locking")
     config.pluginmanager.register(session, "dpone-session")
-    config.pluginmanager.register(Control(session), "dpone-control")
+    live = Live(session)
+    config.pluginmanager.register(live, "dpone-live")
+    config.pluginmanager.register(Control(session, live), "dpone-control")
     if activity.options.simulated:
         from .simulation import Simulation
 

@@ -240,7 +240,8 @@ class Ending:
         stamp = self._stamp()
 
         def page(gates: Sequence[GateResult]) -> None:
-            self.told += write_reports(self.workspace.tree, self.session.plan, cases, gates=gates, stamp=stamp)
+            tree, baseline = self.workspace.tree, self.inputs.baseline
+            self.told += write_reports(tree, self.session.plan, cases, gates=gates, stamp=stamp, baseline=baseline)
 
         results = Conclusion(self.workspace.tree, self.inputs, stamp, page).conclude(measured)
         self._write_baseline(measured, cases)

@@ -108,13 +108,15 @@ def dpone_certify(request: pytest.FixtureRequest) -> CertifyCase:
         if isinstance(request.node.parent, SuiteModule):
             session.suite_engine = engine
         session.saw(engine)
-        record = session.over_budget(case, engine=str(getattr(engine, "name", ""))) or attempt(
-            case,
-            engine=engine,
-            registry=session.plan.registry,
-            services=session.services,
-            settings=session.settings,
-        )
+        with session.teller.playing(case.case_id) as on_step:
+            record = session.over_budget(case, engine=str(getattr(engine, "name", ""))) or attempt(
+                case,
+                engine=engine,
+                registry=session.plan.registry,
+                services=session.services,
+                settings=session.settings,
+                on_step=on_step,
+            )
         record = session.as_known(record)
         keep(request.node, record)
         judge(record)

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +20,7 @@ from ..errors import DponeError, described
 from . import markers, records
 from .active import SESSION, case_param, skip_locked
 from .collection import SuiteModule, keep_selected, keep_shard, suite_items
+from .telling import INVITATION, Teller
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -51,6 +53,7 @@ class DponeSession:
         address: str | None = None,
         started: float | None = None,
         seconds: Mapping[str, float] | None = None,
+        progress: Path | None = None,
     ) -> None:
         self.config = config
         self.activity = activity
@@ -61,6 +64,7 @@ class DponeSession:
         """When the run started, for its budget; the same moment in every process."""
         self.suite_engine: Engine | None = None
         """What the fixture `dpone_engine` gave to the packaged suite, once it has been asked."""
+        self.teller = Teller(progress)
         self._stack: Stack | MemoryStack | None = None
         self._collected: dict[str, int] = {}
         self._seen: dict[type, bool] = {}
@@ -270,6 +274,14 @@ class DponeSession:
         self._collected = markers.count_marked(items, self.activity.unlocked)
         skip_locked(items, unlocked=self.activity.unlocked, simulated=self.activity.options.simulated)
 
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Count the cases, or the trials of a selfcheck, for whoever watches the run."""
+        if self.activity.options.selfcheck:
+            self.teller.count(len(session.items))
+        else:
+            cases: list[Any] = [case_param(item) for item in session.items]
+            self.teller.count(len({case.case_id for case in cases if case is not None}))
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Skip a packaged case that the engine can't move before its fixtures cost anything.
@@ -336,6 +348,7 @@ def join(config: pytest.Config, invitation: str) -> None:
     from .activity import Activity
 
     facts = json.loads(invitation)
+    progress = config.workerinput.get(INVITATION)  # type: ignore[attr-defined]
     activity = Activity.from_json(facts["activity"])
     session = DponeSession(
         config,
@@ -344,6 +357,7 @@ def join(config: pytest.Config, invitation: str) -> None:
         address=facts["address"],
         started=facts["started"],
         seconds=facts["seconds"],
+        progress=Path(progress) if progress else None,
     )
     config.pluginmanager.register(session, "dpone-session")
 

@@ -15,13 +15,16 @@ from markupsafe import Markup
 
 from ..core.gates.documents import CHAIN, INDEX, RELEASE_PACK, Stamp
 from ..core.gates.kills import Kills
+from ..core.gates.metrics import Baseline
 from ..core.gates.ruling import RELEASE_PROFILES, GateResult
 from ..core.gates.tallies import CaseMetrics
 from ..core.model import Case, CaseRecord, ServiceRecord
 from ..core.registry import Excluded
 from .escape import visible
 from .html_cases import anchor, case_list, facts_list, filter_form, heat_map
+from .html_speeds import performance
 from .html_style import CSS, SCRIPT
+from .html_table import table
 
 _AT_ONCE = 20
 """Blockers that are shown without a click."""
@@ -51,6 +54,8 @@ class PageFacts:
     kills: Kills = field(default_factory=Kills)
     failures: Mapping[str, str] = field(default_factory=dict)
     """Case id → the failure as the terminal tells it."""
+    baseline: Mapping[str, Baseline] = field(default_factory=dict)
+    """What the run's totals are held to."""
 
 
 def page(facts: PageFacts) -> str:
@@ -78,6 +83,7 @@ def page(facts: PageFacts) -> str:
                 filter_form(facts.records),
                 heat_map(facts.records, planned=facts.planned, excluded=facts.excluded),
             ],
+            performance(facts.records, facts.metrics, facts.totals, facts.baseline),
             h.section(aria_labelledby="cases")[
                 h.h2(id="cases")["Cases"], case_list(facts.records, facts.metrics, facts.documents, facts.failures)
             ],
@@ -102,7 +108,7 @@ def _policy() -> str:
 
 def _header(facts: PageFacts) -> h.Element:
     red = [gate for gate in facts.gates if gate.state == "failed"]
-    sections = ("blockers", "gates", "measurements", "matrix", "cases", "services", "excluded")
+    sections = ("blockers", "gates", "measurements", "matrix", "performance", "cases", "services", "excluded")
     word, _, counts = visible(facts.headline).partition(" ")
     return h.header[
         h.h1["Certification of connectors"],
@@ -173,7 +179,7 @@ def _blocker(code: str, text: str, known: Mapping[str, str]) -> h.Element:
 def _gates(facts: PageFacts) -> h.Element:
     return h.section(aria_labelledby="gates")[
         h.h2(id="gates")["Gates"],
-        _table(
+        table(
             "Gates of this run that were judged before this page was written",
             ("gate", "verdict", "blockers", "note"),
             (
@@ -236,7 +242,7 @@ def _services(records: Iterable[CaseRecord]) -> h.Element:
     rows = sorted(services, key=lambda service: service.model_dump_json())
     return h.section(aria_labelledby="services")[
         h.h2(id="services")["Services"],
-        _table(
+        table(
             "What served the cases that were played",
             ("service", "version", "provider", "fidelity", "emulated"),
             (_service(service) for service in rows),
@@ -275,21 +281,6 @@ def _excluded(excluded: Sequence[Excluded]) -> h.Element:
 def _reason(reason: str, names: Sequence[str]) -> Iterator[h.Element]:
     yield h.h3[visible(reason), f" ({len(names)})"]
     yield h.p[h.code[visible(", ".join(names))]]
-
-
-def _table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[h.Node]]) -> h.Element:
-    return h.div(".scroll", role="region", aria_label=caption, tabindex="0")[
-        h.table[
-            h.caption[caption],
-            h.thead[h.tr[(h.th(scope="col")[head] for head in heads)]],
-            h.tbody[(h.tr[h.th(scope="row")[row[0]], (_cell(cell) for cell in row[1:])] for row in rows)],
-        ]
-    ]
-
-
-def _cell(content: h.Node) -> h.Element:
-    long = isinstance(content, str) and len(content) > 40
-    return h.td(".long")[content] if long else h.td[content]
 
 
 def _markdown(path: str) -> str:

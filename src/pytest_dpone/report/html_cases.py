@@ -67,6 +67,12 @@ def anchor(case_id: str, number: int) -> str:
     return f"case-{case_id}" if re.fullmatch(r"[A-Za-z0-9_-]+", case_id) else f"case.{number}"
 
 
+def breakable(name: str) -> list[h.Node]:
+    """A name that may be parted before each underscore."""
+    first, *rest = name.split("_")
+    return [first, *((h.wbr, f"_{part}") for part in rest)]
+
+
 def facts_list(facts: Mapping[str, str], *, code: bool = False) -> h.Element:
     """Names and values; `code` if the names are those of a document's fields."""
     return h.dl[(h.div[h.dt[h.code[visible(n)] if code else visible(n)], h.dd[visible(v)]] for n, v in facts.items())]
@@ -111,10 +117,10 @@ def heat_map(records: Sequence[CaseRecord], *, planned: Sequence[Case], excluded
     strategies = [s for s in Strategy if any(s in cells for sinks in rows.values() for cells in sinks.values())]
     caption = "Source and sink by strategy: verdict and seconds of each case"
     return h.div(".scroll", role="region", aria_label=caption, tabindex="0")[
-        h.p(".skip")[h.a(href="#cases")["Skip the matrix"]],
+        h.p(".skip")[h.a(href="#performance")["Skip the matrix"]],
         h.table(".map")[
             h.caption[caption],
-            h.thead[h.tr[h.th(scope="col")["source → sink"], (h.th(scope="col")[_breakable(s)] for s in strategies)]],
+            h.thead[h.tr[h.th(scope="col")["source → sink"], (h.th(scope="col")[breakable(s)] for s in strategies)]],
             (
                 h.tbody[
                     (
@@ -155,11 +161,6 @@ def case_list(
 
 def _tag(word: str) -> h.Element:
     return h.span(class_=["tag", _look(word)])[word]
-
-
-def _breakable(name: str) -> list[h.Node]:
-    first, *rest = name.split("_")
-    return [first, *((h.wbr, f"_{part}") for part in rest)]
 
 
 def _look(word: str) -> str:

@@ -88,6 +88,11 @@ summary{cursor:pointer;padding:.3rem .6rem}
 summary:focus-visible{outline-offset:-3px}
 .case summary>*{display:inline-block;margin:0 .6rem 0 0;vertical-align:baseline}
 .case h3{font-size:1rem;font-weight:400;max-width:100%}
+svg.strip{vertical-align:middle}
+.strip line{stroke:var(--link);stroke-width:2}
+.strip .rail{stroke:var(--line);stroke-width:1}
+.strip .median{stroke:var(--text);stroke-width:3}
+.each{margin:.75rem 0}
 .excluded h3{font-size:1rem;margin:1rem 0 .25rem}
 .excluded p{max-width:none;font-size:.9rem}
 .body{padding:.25rem 1rem 1rem;scroll-margin-top:4rem}
@@ -99,11 +104,11 @@ border-radius:.25rem;user-select:all}
 footer{margin-top:3rem;padding-top:.75rem;border-top:1px solid var(--line)}
 @media (max-width:40rem){body{padding:.75rem .75rem 2rem}h1{font-size:1.35rem}
 .body{padding:.25rem .6rem .75rem}dl{gap:.4rem 1.25rem}
-th,td{padding:.25rem .4rem}}
+th,td{padding:.25rem .4rem}.strip{display:none}}
 @media print{html{font-size:8pt}body{max-width:none;padding:0}nav,.script,.skip,.case button{display:none}
 .scroll{overflow:visible}.failure{white-space:pre-wrap;overflow-wrap:anywhere}.case{content-visibility:visible}tr,summary,h2,h3{break-inside:avoid}h2,h3{break-after:avoid}
 .map{width:100%}.map td,.map th{font-size:.75rem;min-width:0;white-space:normal;position:static}a{color:inherit}
-.excluded::details-content{content-visibility:visible;block-size:auto}}
+.excluded::details-content,.each::details-content{content-visibility:visible;block-size:auto}}
 """
 
 SCRIPT = """

@@ -43,6 +43,15 @@ class Line:
     tone: Tone = "plain"
 
 
+def case_line(record: CaseRecord) -> Line:
+    """A case that was played: its verdict with its seconds, and those of each act; a red act says so."""
+    word = "known failure" if record.excused else record.reason or record.verdict
+    acts = ", ".join(f"{act.name} {_spent(act)}{'' if act.passed else ' (red)'}" for act in record.acts)
+    green = record.verdict is Verdict.PASSED and record.known is None
+    text = f"    {word} in {record.seconds:.2f} s" + (f": {acts}" if acts else "")
+    return Line(visible(text), "plain" if green else "yellow" if record.excused else "red")
+
+
 def act_lines(record: CaseRecord) -> list[Line]:
     """One line per act: rows that the sink must hold, the engine's and the harness's seconds, the checks."""
     return [_act_line(act) for act in record.acts]
@@ -110,6 +119,10 @@ def _act_line(act: ActRecord) -> Line:
         f"harness {act.harness_seconds:7.2f} s   {green} of {len(act.checks)} checks"
     )
     return Line(text, "plain" if act.passed else "red")
+
+
+def _spent(act: ActRecord) -> str:
+    return f"{act.engine_seconds + act.harness_seconds:.2f}"
 
 
 def _title(record: CaseRecord) -> str:

@@ -10,6 +10,7 @@ from ..core.registry import Registry
 from ..core.wire import Engine, ServiceInfo
 from ..errors import DponeError, EngineFailed, ServiceUnavailable
 from .staging import out_of_reach
+from .step import SERVICES, OnStep, Step, silent
 
 if TYPE_CHECKING:
     from .settings import RunSettings
@@ -60,11 +61,12 @@ def attempt(
     registry: Registry,
     services: Callable[[], Services],
     settings: RunSettings,
-    on_act: Callable[[ActRecord], None] | None = None,
+    on_step: OnStep = silent,
 ) -> CaseRecord:
     """Certify `case`, or record why it was not run. Raises nothing but KeyboardInterrupt and errors of the harness.
 
-    `services` is called only if the engine supports the case and the case needs a service.
+    `services` is called only if the engine supports the case and the case needs a service. `on_step` hears what the
+    case is about to do.
     """
     from .case import certify, not_run
 
@@ -84,6 +86,7 @@ def attempt(
             return refuse(NotRun.UNAVAILABLE, missing)
         if not settings.allow_slots and (foreign := _foreign_slot(case, registry, choices)):
             return refuse(NotRun.UNAVAILABLE, foreign)
+        on_step(Step(SERVICES))
         running = services().ensure(names) if names else {}
         if apart := _apart(case, registry, running):
             return refuse(NotRun.UNAVAILABLE, apart)
@@ -92,7 +95,7 @@ def attempt(
     except DponeError as error:
         record = _failed(case, settings, engine.name, fact=error.fact, text=str(error))
         return _after_deaths(record, names, services)
-    record = certify(case, engine=engine, registry=registry, services=running, settings=settings, on_act=on_act)
+    record = certify(case, engine=engine, registry=registry, services=running, settings=settings, on_step=on_step)
     return _after_deaths(record, names, services) if record.verdict is Verdict.FAILED else record
 
 

@@ -20,9 +20,9 @@ from .foreign import support_of
 from .limit import Limit, TimedOut
 from .settings import RunSettings, several_batches
 from .stage import Stage, stage_for, tear_down
+from .step import CLEAN_UP, OnStep, Step, silent
 
 MAX_ERROR = 2000
-OnAct = Callable[[ActRecord], None]
 
 
 def certify(
@@ -32,11 +32,12 @@ def certify(
     registry: Registry,
     services: Mapping[str, ServiceInfo],
     settings: RunSettings,
-    on_act: OnAct | None = None,
+    on_step: OnStep = silent,
 ) -> CaseRecord:
     """Play all acts of `case` and judge each; the first red act ends the case.
 
-    Never raises for what the engine or a service does: that is in the record. `on_act` hears of each act as it ends.
+    Never raises for what the engine or a service does: that is in the record. `on_step` hears of each act as it
+    begins.
     """
     try:
         support = support_of(engine, case)
@@ -50,7 +51,7 @@ def certify(
     try:
         with stage_for(case, registry=registry, services=services, settings=settings) as stage:
             stage.support = support
-            problem = _play(stage, engine, played, on_act, Limit(settings.case_timeout))
+            problem = _play(stage, engine, played, on_step, Limit(settings.case_timeout))
     except Exception as error:
         problem = f"the harness failed: {_text(error)}"
     problem = _scrubbed(problem, services)
@@ -116,11 +117,13 @@ def rerun_command(case: Case, settings: RunSettings) -> str:
     return shlex.join(words)
 
 
-def _play(stage: Stage, engine: Engine, played: list[ActRecord], on_act: OnAct | None, limit: Limit) -> str:
+def _play(stage: Stage, engine: Engine, played: list[ActRecord], on_step: OnStep, limit: Limit) -> str:
     """Play act after act until one is red; returns what went wrong beside the checks, or an empty text."""
     problem = ""
     try:
-        for name, player in _programme(stage, engine):
+        programme = _programme(stage, engine)
+        for number, (name, player) in enumerate(programme, start=1):
+            on_step(Step(name, number, len(programme)))
             with _turn(stage, name):
                 act = Act(name)
                 try:
@@ -132,11 +135,10 @@ def _play(stage: Stage, engine: Engine, played: list[ActRecord], on_act: OnAct |
                     act.error = act.error or stage.scrub(_text(error))
                 record = act.record()
             played.append(record)
-            if on_act is not None:
-                on_act(record)
             if not record.passed:
                 break
     finally:
+        on_step(Step(CLEAN_UP))
         red = not (played and all(act.passed for act in played))
         if stage.settings.keep == "always" or (stage.settings.keep == "failed" and red):
             problem = ""

@@ -154,7 +154,8 @@ class _Merging:
         )
 
         def page(gates: Sequence[GateResult]) -> None:
-            self.told += write_reports(self.tree, self.plan, cases, gates=gates, stamp=self.stamp)
+            baseline = self.inputs.baseline
+            self.told += write_reports(self.tree, self.plan, cases, gates=gates, stamp=self.stamp, baseline=baseline)
 
         return Conclusion(self.tree, self.inputs, self.stamp, page).conclude(measured)
 

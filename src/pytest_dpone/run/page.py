@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path, PurePath
 
 from ..core.gates.documents import Stamp
 from ..core.gates.kills import summed
+from ..core.gates.metrics import Baseline
 from ..core.gates.ruling import GateResult
 from ..core.gates.tallies import runtime_of
 from ..errors import MissingExtra, require
@@ -21,13 +22,18 @@ from .publication import behavior_name, has_behavior
 from .tree import CTRF, CTRF_MARK, PAGE, PAGE_MARK, Tree, has_mark
 
 
-def write_reports(tree: Tree, plan: Plan, cases: Cases, *, gates: Sequence[GateResult], stamp: Stamp) -> list[str]:
+def write_reports(
+    tree: Tree,
+    plan: Plan,
+    cases: Cases,
+    *,
+    gates: Sequence[GateResult],
+    stamp: Stamp,
+    baseline: Mapping[str, Baseline],
+) -> list[str]:
     """Write the page and the CTRF report; returns why one is missing. Raises `ArtifactError`."""
-    return [
-        problem
-        for problem in (write_page(tree, plan, cases, gates=gates, stamp=stamp), write_ctrf(tree, cases, stamp))
-        if problem
-    ]
+    page = write_page(tree, plan, cases, gates=gates, stamp=stamp, baseline=baseline)
+    return [problem for problem in (page, write_ctrf(tree, cases, stamp)) if problem]
 
 
 def write_ctrf(tree: Tree, cases: Cases, stamp: Stamp) -> str:
@@ -42,7 +48,15 @@ def write_ctrf(tree: Tree, cases: Cases, stamp: Stamp) -> str:
     return ""
 
 
-def write_page(tree: Tree, plan: Plan, cases: Cases, *, gates: Sequence[GateResult], stamp: Stamp) -> str:
+def write_page(
+    tree: Tree,
+    plan: Plan,
+    cases: Cases,
+    *,
+    gates: Sequence[GateResult],
+    stamp: Stamp,
+    baseline: Mapping[str, Baseline],
+) -> str:
     """Write `report.html` into the root of `tree`; returns why there is none, or an empty text.
 
     Raises `ArtifactError` if it can't be written.
@@ -70,6 +84,7 @@ def write_page(tree: Tree, plan: Plan, cases: Cases, *, gates: Sequence[GateResu
         metrics=metrics,
         totals=runtime_of(metrics).totals,
         failures=cases.failures,
+        baseline=baseline,
         kills=summed(tally.kills for tally in cases.tallies),
         planned=plan.matrix.planned,
         excluded=plan.matrix.excluded,

@@ -48,6 +48,11 @@ class MemoryStack:
             )
         return cls(address)
 
+    @property
+    def folder(self) -> Path:
+        """A folder that goes with the run."""
+        return Path(self.address)
+
     def choose(self, names: Iterable[str]) -> dict[str, Choice]:
         """`memory` for each service; nothing is looked for. Which families can be simulated, the engine says."""
         return {name: Choice(name, "memory", "the run is simulated") for name in names}

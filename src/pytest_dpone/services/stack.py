@@ -107,6 +107,11 @@ class Stack:
         stack._ask("ping", ())
         return stack
 
+    @property
+    def folder(self) -> Path:
+        """A folder that goes with the run, and that only this user can look into."""
+        return Path(self.address).parent
+
     def choose(self, names: Iterable[str]) -> dict[str, Choice]:
         """Which provider will serve each service, and why; starts nothing."""
         answer = self._ask("choose", names)

@@ -26,13 +26,15 @@ def play(request: pytest.FixtureRequest) -> Play:
         crash = {} if killed else {"crash": "off"}
         case = Case.of_id(case_id)
         assert case is not None
-        return attempt(
-            case,
-            engine=engine,
-            registry=session.plan.registry,
-            services=session.services,
-            settings=session.settings.model_copy(update={"engine": name, **crash}),
-        )
+        with session.teller.playing(f"{name} {case_id}") as on_step:
+            return attempt(
+                case,
+                engine=engine,
+                registry=session.plan.registry,
+                services=session.services,
+                settings=session.settings.model_copy(update={"engine": name, **crash}),
+                on_step=on_step,
+            )
 
     return play_case
 
