@@ -133,7 +133,9 @@ class Lossy(DltEngine):
     name = "lossy"
 
     def __init__(self):
-        self._program = CommandEngine((sys.executable, str(Path(__file__).with_name("lossy.py"))), called="lossy")
+        self._program = CommandEngine(
+            (sys.executable, str(Path(__file__).with_name("lossy.py"))), scratch="lossy-", called="lossy"
+        )
 
 
 def pytest_dpone_engine(name):

@@ -84,6 +84,18 @@ def test_every_example_is_played_in_a_fresh_environment() -> None:
         assert first.startswith("pip install 'pytest-dpone["), page
 
 
+def test_a_fresh_environment_has_nothing_of_ours(tmp_path: Path) -> None:
+    if not fresh.UV.exists():
+        pytest.skip("a fresh environment needs uv: pip install --group dev")
+    before = fresh.prelude(tmp_path / "none.whl", makes_one=False, haste=True)
+    script = f"{before}command -v python; python -c 'import pytest_dpone'"
+    environ = fresh.environ_of(_environ())
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, env=environ, capture_output=True, text=True)
+    assert done.stdout == f"{tmp_path}/.venv/bin/python\n", done.stderr
+    assert "No module named 'pytest_dpone'" in done.stderr
+    assert str(Path(sys.executable).parent) not in environ["PATH"].split(os.pathsep)
+
+
 @pytest.mark.nightly("uv installs what a page says that pip installs, and no engine is killed")
 @pytest.mark.parametrize("page", FRESH)
 def test_a_page_is_true_in_a_fresh_environment(
@@ -104,7 +116,7 @@ def test_a_page_is_true_in_a_fresh_environment(
     try:
         seconds = _play(items, folder, environ, before=before, haste=not nightly)
     finally:
-        for made in folder.glob("**/.venv"):
+        for made in (*folder.glob(".venv"), *folder.glob("*/.venv")):
             shutil.rmtree(made)
     if page == NEWCOMER:
         beyond = pages.read(page).partition(BEYOND)[0].count("\n")

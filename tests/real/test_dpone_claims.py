@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -37,8 +38,8 @@ KEPT = ("full_refresh", "replace", "partition_replace", "backfill")
 class Table:
     """The table of the page, dpone, and the answers of the target."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, url: str, folder: Path) -> None:
+        self.url, self.folder = url, folder
         self.connection = psycopg.connect(url, autocommit=True)
 
     def sql(self, text: str) -> Any:
@@ -59,7 +60,9 @@ class Table:
         names = {"key": ["id"], "cursor": "u", "partition": "day", "state_table": "st", "slot": "s", "chunk_days": 2}
         job = {"strategy": strategy, "backfill_id": "first", "batch_rows": 10, **plain, **names, **ends, **more}
         command = [str(Environment.of(os.environ).python), mover.__file__]
-        done = subprocess.run(command, input=json.dumps(job) + "\n", capture_output=True, text=True, timeout=120)
+        done = subprocess.run(
+            command, input=json.dumps(job) + "\n", cwd=self.folder, capture_output=True, text=True, timeout=120
+        )
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)  # type: ignore[no-any-return]
 
@@ -68,8 +71,8 @@ class Table:
 
 
 @pytest.fixture
-def table(services: dict[str, ServiceInfo]) -> Iterator[Table]:
-    made = Table(services["postgres"].url.get_secret_value())
+def table(services: dict[str, ServiceInfo], tmp_path: Path) -> Iterator[Table]:
+    made = Table(services["postgres"].url.get_secret_value(), tmp_path)
     with made.connection:
         made.sql(MADE)
         try:

@@ -20,8 +20,8 @@ from .process import Ended, play
 
 ASK = '{"ask": "supports"}\n'
 ASK_SECONDS = 60.0
-_LINES, _WIDTH = 12, 200
-"""What is shown of a program's standard error: its last lines, cut to this width."""
+_LINES, _WIDTH, _LAST = 12, 200, 500
+"""What is shown of a program's standard error: its last lines, cut to this width, and the very last one to that."""
 _LONGEST_SECRET = 1 << 10
 _HINT = "the job is JSON on standard input, the facts are JSON on standard output; status 0 means done"
 
@@ -48,9 +48,12 @@ class CommandEngine:
 
     name = "command"
 
-    def __init__(self, command: Sequence[str], *, folder: Path | None = None, called: str = "the command") -> None:
+    def __init__(
+        self, command: Sequence[str], *, folder: Path | None = None, scratch: str = "", called: str = "the command"
+    ) -> None:
         self._command = tuple(command)
         self._folder = folder
+        self._scratch = scratch
         self._called = called
 
     @classmethod
@@ -86,7 +89,7 @@ class CommandEngine:
 
     def run(self, job: Job) -> RunFacts:
         """Start the program for one job. Raises `EngineFailed` for whatever is no plain success."""
-        ended = play(self._command, text=job.to_json() + "\n", folder=self._folder)
+        ended = play(self._command, text=job.to_json() + "\n", folder=self._folder, scratch=self._scratch)
         said = _said(ended, [end.url for end in (job.source, job.sink, job.staging) if end is not None])
         return _read(RunFacts, ended, called=self._called, what="facts", said=said)
 
@@ -134,7 +137,8 @@ def _said(ended: Ended, urls: Sequence[SecretStr] = ()) -> str:
     if ended.cut:
         text = text[_LONGEST_SECRET:]
     lines = [line for line in text.splitlines() if line.strip()][-_LINES:]
-    plain = ["".join(c if c.isprintable() else "\ufffd" for c in line)[:_WIDTH] for line in lines]
+    plain = ["".join(c if c.isprintable() else "\ufffd" for c in line) for line in lines]
+    plain = [line[:_WIDTH] for line in plain[:-1]] + [line[:_LAST] for line in plain[-1:]]
     if not plain:
         return "; it wrote nothing to standard error"
     *before, last = plain

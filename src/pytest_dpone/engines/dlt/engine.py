@@ -43,7 +43,7 @@ class DltEngine:
     def __init__(self) -> None:
         if find_spec("dlt") is None:
             raise MissingExtra("dlt", extra="dlt")
-        self._program = CommandEngine(_MOVER, called="dlt")
+        self._program = CommandEngine(_MOVER, scratch="pytest-dpone-dlt-", called="dlt")
 
     def supports(self, case: Case) -> Support:
         """Supported where dlt has a source, a destination and a write disposition that mean what the case does."""

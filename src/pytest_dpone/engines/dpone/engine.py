@@ -25,7 +25,9 @@ class DponeEngine:
             raise UsageError(
                 f"dpone is not installed in {environment.folder}", hint="run: pytest-dpone engine install dpone"
             )
-        self._program = CommandEngine((str(environment.python), str(_MOVER)), called="dpone")
+        self._program = CommandEngine(
+            (str(environment.python), str(_MOVER)), scratch="pytest-dpone-engine-", called="dpone"
+        )
 
     def supports(self, case: Case) -> Support:
         """All strategies from Postgres to Postgres: dpone says that it has them."""
