@@ -9,12 +9,15 @@ import sys
 from fnmatch import fnmatch
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from pytest_dpone.core.matrix import build_matrix
 from pytest_dpone.core.registry import default_registry
+from pytest_dpone.core.wire import Job
 from pytest_dpone.engines.dlt import DltEngine
+from pytest_dpone.errors import EngineFailed
 
 pytestmark = [
     pytest.mark.real,
@@ -101,6 +104,36 @@ def test_nothing_of_a_run_is_left_in_the_users_home(tmp_path: Path) -> None:
     done = run(tmp_path, case, "--dpone-dataset=narrow", "--dpone-rows=50", HOME=str(home), TMPDIR=str(home))
     assert done.returncode == 0, done.stdout
     assert [path.name for path in home.rglob("*") if "dlt" in path.name] == []
+
+
+@pytest.mark.parametrize("ends", [("postgres", "clickhouse"), ("postgres", "minio"), ("minio", "postgres")])
+def test_a_password_is_in_no_message(ends: tuple[str, str]) -> None:
+    secret = "can@ry/s3cr%t:x"
+    account = f"u:{quote(secret, safe='')}@127.0.0.1:9"
+    urls = {
+        "postgres": f"postgresql://{account}/d",
+        "clickhouse": f"clickhouse://{account}",
+        "minio": f"s3://{account}/b",
+    }
+    places = [{"family": family, "url": urls[family], "namespace": "n", "table": "t"} for family in ends]
+    job = Job.model_validate({**JOB, "source": places[0], "sink": places[1]})
+    with pytest.raises(EngineFailed, match="onnect") as caught:
+        DltEngine().run(job)
+    assert secret not in str(caught.value)
+    assert quote(secret, safe="") not in str(caught.value)
+    assert caught.value.hint.startswith("that is what dlt says itself")
+
+
+JOB = {
+    "case_id": "c",
+    "run_id": "r",
+    "strategy": "full_refresh",
+    "key": ("id",),
+    "cursor": "u",
+    "partition": "d",
+    "state_table": "s",
+    "batch_rows": 1,
+}
 
 
 def test_a_row_that_is_lost_by_the_engine_is_red(tmp_path: Path) -> None:
