@@ -8,6 +8,7 @@ times mean nothing on shared machines.
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import statistics
@@ -113,14 +114,21 @@ def memory() -> Iterator[Figure]:
     """The largest process of a case with 5M × 10 rows."""
     with tempfile.TemporaryDirectory() as folder:
         for case in ("postgres_to_postgres__full_refresh", "postgres_to_clickhouse__incremental_merge"):
-            code = textwrap.dedent(f"""
-                import resource, subprocess, sys
-                words = ["--dpone-case={case}", "--dpone-dataset=narrow", "--dpone-rows=5000000", "-q"]
-                done = subprocess.run([sys.executable, "-m", "pytest", *words], capture_output=True, text=True)
-                assert done.returncode == 0, done.stdout
-                print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
-            """)
-            yield Figure(f"{case}: 5M x 10 rows, largest process", float(_python("-c", code, cwd=folder)), 1024, "MiB")
+            _, peak = _played(case, 5_000_000, folder=Path(folder))
+            yield Figure(f"{case}: 5M x 10 rows, largest process", peak, 1024, "MiB")
+
+
+def scale() -> Iterator[Figure]:
+    """The cost of a row in a case of 1M × 10 rows against one of 100k, for each strategy, and the largest process."""
+    from pytest_dpone import Strategy
+
+    with tempfile.TemporaryDirectory() as folder:
+        for strategy in Strategy:
+            case = f"postgres_to_clickhouse__{strategy}"
+            small, _ = _played(case, 100_000, folder=Path(folder))
+            large, peak = _played(case, 1_000_000, folder=Path(folder))
+            yield Figure(f"{strategy}: a row's cost at 1M, of that at 100k", large / small / 10, 1.3, "")
+            yield Figure(f"{strategy}: 1M x 10 rows, largest process", peak, 1024, "MiB")
 
 
 def registry() -> Iterator[Figure]:
@@ -178,7 +186,18 @@ def seal_and_verify() -> Iterator[Figure]:
 
 BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     function.__name__: function
-    for function in (import_cost, inactive, stack, native, oracle, memory, registry, session_end, seal_and_verify)
+    for function in (
+        import_cost,
+        inactive,
+        stack,
+        native,
+        oracle,
+        memory,
+        scale,
+        registry,
+        session_end,
+        seal_and_verify,
+    )
 }
 
 
@@ -200,6 +219,20 @@ def _python(*words: str, cwd: str | None = None, status: int = 0) -> str:
     done = subprocess.run([sys.executable, *words], cwd=cwd, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == status, done.stdout + done.stderr
     return done.stdout
+
+
+def _played(case: str, rows: int, *, folder: Path) -> tuple[float, float]:
+    """(seconds that a case took, MiB of the largest process): without the start of the services, and with them."""
+    words = [f"--dpone-case={case}", "--dpone-dataset=narrow", f"--dpone-rows={rows}", "--dpone-crash=off", "-q"]
+    code = textwrap.dedent(f"""
+        import resource, subprocess, sys
+        done = subprocess.run([sys.executable, "-m", "pytest", *{words!r}], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout
+        print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
+    """)
+    peak = float(_python("-c", code, cwd=str(folder)))
+    newest = max(folder.rglob(f"{case}__behavior.json"), key=lambda path: path.stat().st_mtime)
+    return float(json.loads(newest.read_text())["record"]["seconds"]), peak
 
 
 def _pairs(one: Callable[[], object], other: Callable[[], object], *, count: int) -> list[tuple[float, float]]:

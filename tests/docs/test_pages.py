@@ -36,7 +36,7 @@ from pytest_dpone.engines.mutants import MUTANTS
 from pytest_dpone.engines.native import NativeEngine
 from pytest_dpone.plugin.options import TABLE, VARIABLES
 from pytest_dpone.plugin.suite.scratch import LACKS, SUITES
-from pytest_dpone.report.terminal import summary_lines
+from pytest_dpone.report.terminal import count_line, summary_lines
 from pytest_dpone.run.publication import Identity, Publication
 from pytest_dpone.run.verdict import decide
 from pytest_dpone.services import addresses
@@ -281,9 +281,11 @@ def test_a_command_that_is_not_run_is_understood(command: str, pytester: pytest.
 def test_the_readme_shows_what_a_certification_prints() -> None:
     (command,) = [c for c in pages.all_commands() if c.text == "make certify"]
     engine, registry = NativeEngine(), default_registry()
-    records = [record_of(case, engine) for case in build_matrix(registry).planned]
+    matrix = build_matrix(registry)
+    records = [record_of(case, engine) for case in matrix.planned]
     decision = decide(records, profile="local_live", matrix_size=len(records))
-    text = "\n".join([*(line.text for line in summary_lines(records, width=80)), decision.headline])
+    counts = count_line(records, planned=len(matrix.planned), excluded=len(matrix.excluded))
+    text = "\n".join([*(line.text for line in summary_lines(records, width=80)), counts, decision.headline])
     assert decision.passed
     assert pages.shows(command.output, text), text
     numbers = [int(n) for n in re.findall(r"That makes (\d+)\s+cases", pages.read("README.md"))]

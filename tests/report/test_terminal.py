@@ -9,13 +9,14 @@ from pytest_dpone.core.model import (
     CaseRecord,
     Check,
     DiffReport,
+    KnownFailure,
     NotRun,
     RowDifference,
     ServiceRecord,
     Strategy,
     Verdict,
 )
-from pytest_dpone.report.terminal import act_lines, failure_lines, summary_lines
+from pytest_dpone.report.terminal import act_lines, count_line, failure_lines, summary_lines
 
 HOSTILE = "a\x1b[2J\nFAKE: PASSED"
 LOAD = ActRecord(
@@ -149,6 +150,16 @@ def test_the_grid_has_one_line_per_pair() -> None:
         "long_name → b ·       ·       ·       ·       ok",
     ]
     assert lines[4] == "Nothing ran in these pairs (1): c → d"
+
+
+def test_all_cases_are_counted_in_one_line() -> None:
+    records = [passed("a", "b"), failed(), not_run(Strategy.XMIN, NotRun.CRASHED)]
+    line = count_line(records, planned=3, excluded=7)
+    assert line == "cases: 3 planned and 7 excluded from the matrix; 1 passed, 1 failed, 1 not_run"
+    assert ", 2 selected; 0 passed, 1 failed, 1 not_run" in count_line(records[1:], planned=3, excluded=7)
+    known = KnownFailure(reason="loses a row", owner="team a", expires="2030-05-17")
+    cured = passed("a", "b").model_copy(update={"known": known})
+    assert count_line([cured], planned=1, excluded=0).endswith("; 0 passed, 1 failed, 0 not_run")
 
 
 def test_the_whole_section_fits_into_100_columns() -> None:

@@ -293,3 +293,12 @@ def test_what_a_certification_here_loads_needs_nothing_of_the_tests() -> None:
     code = f"import runpy, sys; sys.modules.update(dict.fromkeys({absent!r})); runpy.run_path('tests/conftest.py')"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_case_that_is_chosen_here_is_played_without_the_tests() -> None:
+    words = ("--dpone-case=postgres_to_postgres__full_refresh", "--collect-only", "-q", "-p", "no:cacheprovider")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *words], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    found = [line for line in done.stdout.splitlines() if "::" in line]
+    assert found == ["dpone/test_matrix.py::test_case[postgres_to_postgres__full_refresh]"], done.stdout + done.stderr

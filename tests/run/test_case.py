@@ -18,7 +18,7 @@ from pytest_dpone.core.registry import default_registry
 from pytest_dpone.core.wire import Job, RunFacts, Support
 from pytest_dpone.run import poll, stage
 from pytest_dpone.run.case import certify, not_run, rerun_command
-from pytest_dpone.run.settings import RunSettings
+from pytest_dpone.run.settings import DatasetKind, RunSettings
 from pytest_dpone.services.catalog import Commit
 
 spec = importlib.util.spec_from_file_location("dpone_memory", Path(__file__).with_name("memory.py"))
@@ -454,9 +454,19 @@ def test_the_rerun_command_is_a_shell_command_with_all_that_differs() -> None:
     )
 
 
-@pytest.mark.parametrize(("rows", "batch"), [(1, 1), (2, 1), (5, 2), (1000, 250), (10**6, 65_536)])
-def test_a_table_is_several_batches_long(rows: int, batch: int) -> None:
-    settings = RunSettings(run_id="x", rows=rows)
+@pytest.mark.parametrize(
+    ("rows", "kind", "batch"),
+    [
+        (1, "standard", 1),
+        (2, "single", 1),
+        (5, "narrow", 2),
+        (1000, "standard", 250),
+        (10**6, "standard", 16_384),
+        (10**6, "narrow", 65_536),
+    ],
+)
+def test_a_table_is_several_batches_long(rows: int, kind: DatasetKind, batch: int) -> None:
+    settings = RunSettings(run_id="x", rows=rows, dataset=kind)
     assert settings.batch_rows == settings.dataset_spec().batch_rows == batch
     command = rerun_command(Case("postgres", "minio", Strategy.FULL_REFRESH), settings)
     assert "batch" not in command, "what is derived needs no option"

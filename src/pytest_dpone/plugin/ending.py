@@ -128,13 +128,16 @@ class Ending:
         """The section that ends a run, but for its last line."""
         from ..report.escape import visible_lines
         from ..report.gates import blocker_lines, gate_lines
-        from ..report.terminal import Line, summary_lines
+        from ..report.terminal import Line, count_line, summary_lines
 
         lines = summary_lines(outcome.records, width=width, short=short)
         if outcome.gates and not short:
             lines += gate_lines(outcome.gates, width=width)
         if (line := outcome.kills.line()) and not short:
             lines.append(Line(line))
+        if outcome.records and not short:
+            matrix = self.session.plan.matrix
+            lines.append(Line(count_line(outcome.records, planned=len(matrix.planned), excluded=len(matrix.excluded))))
         lines += blocker_lines(outcome.decision.blockers, outcome.gates)
         lines += [Line(text, "red") for problem in outcome.problems for text in visible_lines(problem)]
         lines += [Line(text) for told in self.told for text in visible_lines(told)]

@@ -178,7 +178,8 @@ TABLE: tuple[Row, ...] = (
         "batch-rows",
         "DPONE_BATCH_ROWS",
         values.count_or_none(1, _MOST_BATCH_ROWS),
-        "Rows per Arrow batch; without it a quarter of the rows, at most 65536, so that a table has several batches.",
+        "Rows per Arrow batch; without it a quarter of the rows, so that a table has several, at most 16384 "
+        "(narrow: 65536).",
         metavar="N",
     ),
     Row(

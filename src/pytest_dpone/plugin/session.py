@@ -120,7 +120,7 @@ class DponeSession:
                 change_ratio=options.change_ratio,
                 delete_ratio=options.delete_ratio,
                 dataset=options.dataset,
-                batch_rows=options.batch_rows or several_batches(options.rows),
+                batch_rows=options.batch_rows or several_batches(options.rows, options.dataset),
                 keep=options.keep,
                 allow_slots=options.allow_slots,
                 crash=options.crash,

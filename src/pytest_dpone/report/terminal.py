@@ -72,6 +72,14 @@ def summary_lines(records: Sequence[CaseRecord], *, width: int = 100, short: boo
     return lines
 
 
+def count_line(records: Sequence[CaseRecord], *, planned: int, excluded: int) -> str:
+    """The counts of a run in one line; a known failure counts as failed."""
+    found = Counter(Verdict.FAILED if record.known is not None else record.verdict for record in records)
+    chosen = f", {len(records)} selected" if len(records) != planned else ""
+    told = ", ".join(f"{found[verdict]} {verdict}" for verdict in Verdict)
+    return f"cases: {planned} planned and {excluded} excluded from the matrix{chosen}; {told}"
+
+
 def service_line(service: ServiceRecord) -> str:
     """A service in one line: product, version, provider, fidelity, and what is emulated."""
     image = f", {service.image}" if service.image else ""

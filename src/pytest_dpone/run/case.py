@@ -106,7 +106,7 @@ def rerun_command(case: Case, settings: RunSettings) -> str:
     for name in ("change_ratio", "delete_ratio", "dataset", "crash"):
         if (value := getattr(settings, name)) != RunSettings.model_fields[name].default:
             words.append(f"--dpone-{name.replace('_', '-')}={value}")
-    if settings.batch_rows != several_batches(settings.rows):
+    if settings.batch_rows != several_batches(settings.rows, settings.dataset):
         words.append(f"--dpone-batch-rows={settings.batch_rows}")
     if case.via:
         words.append(f"--dpone-staging={case.via}")

@@ -12,9 +12,17 @@ from ..core.model import Frozen
 DatasetKind = Literal["standard", "narrow", "empty", "single"]
 
 
-def several_batches(rows: int) -> int:
-    """Rows per batch so that a table of `rows` is several batches long (DESIGN §5): a quarter, at most 65,536."""
-    return min(65_536, -(-rows // 4))
+def several_batches(rows: int, dataset: DatasetKind) -> int:
+    """Rows per batch so that a table of `rows` is several batches long (DESIGN §5): a quarter.
+
+    At most 65,536 of a narrow table and 16,384 of a wide one: engine and harness hold several batches at a time, each
+    in a gigabyte at most.
+    """
+    return min(65_536 if dataset == "narrow" else 16_384, -(-rows // 4))
+
+
+def _several(*, rows: int = 1, dataset: DatasetKind = "standard", **_: object) -> int:
+    return several_batches(rows, dataset)
 
 
 class RunSettings(Frozen):
@@ -26,7 +34,7 @@ class RunSettings(Frozen):
     change_ratio: float = Field(ge=0, le=1, default=0.2)
     delete_ratio: float = Field(ge=0, le=1, default=0.05)
     dataset: DatasetKind = "standard"
-    batch_rows: int = Field(ge=1, default_factory=lambda known: several_batches(known.get("rows", 1)))
+    batch_rows: int = Field(ge=1, default_factory=lambda known: _several(**known))
     """Rows of one batch, for the dataset, the engine's job and the comparison."""
     keep: Literal["never", "failed", "always"] = "never"
     allow_slots: bool = False

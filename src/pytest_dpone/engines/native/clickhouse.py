@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -112,15 +112,26 @@ def for_server(array: pa.Array, name: str) -> pa.Array:
 
 
 def connect(endpoint: Endpoint) -> Any:
-    """A client of `clickhouse_connect` without a server session, so that statements may run side by side."""
-    library: Any = require("clickhouse_connect", extra="clickhouse")
+    """A client of `clickhouse_connect` without a server session, so that statements may run side by side.
+
+    It is the process's one client of that server, so nobody closes it: it keeps a pool of connections.
+    """
     address = Address.of(endpoint)
+    secure = address.scheme == "clickhouses"
+    port = address.port or (8443 if secure else 8123)
+    return _client(address.host, port, user=address.user or "default", password=address.password, secure=secure)
+
+
+@lru_cache(maxsize=4)
+def _client(host: str, port: int, *, user: str, password: str, secure: bool) -> Any:
+    """Made once in a process, for a client asks the server for its settings, which takes longer than a small load."""
+    library: Any = require("clickhouse_connect", extra="clickhouse")
     return library.get_client(
-        host=address.host,
-        port=address.port or (8443 if address.scheme == "clickhouses" else 8123),
-        username=address.user or "default",
-        password=address.password,
-        secure=address.scheme == "clickhouses",
+        host=host,
+        port=port,
+        username=user,
+        password=password,
+        secure=secure,
         autogenerate_session_id=False,
         compress=False,
     )
@@ -143,12 +154,10 @@ class ClickHouseSource:
         self._job = job
         self._endpoint = job.source
         self._table = f"{ident(job.source.namespace)}.{ident(job.source.table)}"
-        with told(self._endpoint, "opening the source"), ExitStack() as opened:
+        with told(self._endpoint, "opening the source"):
             self._client = connect(self._endpoint)
-            opened.callback(self._client.close)
             self._final = " FINAL" if re.search("Replacing|Collapsing", self._engine()) else ""
             self._columns = self._described()
-            self._opened = opened.pop_all()
         self.schema = pa.schema([pa.field(c.name, c.kind, nullable=c.nullable) for c in self._columns])
 
     def read(self, extract: Extract) -> Batches:
@@ -162,8 +171,7 @@ class ClickHouseSource:
             yield from sliced((conform(b, self.schema) for b in reader), rows=self._job.batch_rows)
 
     def close(self) -> None:
-        """Close the client."""
-        self._opened.close()
+        """Nothing to do: each read ends its own query."""
 
     def _engine(self) -> str:
         found = self._client.query(

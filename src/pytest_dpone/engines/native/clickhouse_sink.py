@@ -60,6 +60,8 @@ class ClickHouseSink:
         digest = hashlib.sha256(job.sink.table.encode()).hexdigest()[:24]
         self._stage_name, self._delta_name = f"dpone_stage_{digest}", f"dpone_delta_{digest}"
         self._gone_name = f"dpone_gone_{digest}"
+        self._beside = {self._stage_name, self._delta_name, self._gone_name}
+        """Tables of ours beside the target: until `prepare` has looked, those that there may be."""
         self._schema = pa.schema([])
         self._exists = False
         self._staged = 0
@@ -73,10 +75,12 @@ class ClickHouseSink:
         """See `Sink.prepare`."""
         self._schema = pa.schema([f.with_nullable(f.nullable and f.name not in self._job.key) for f in schema])
         with told(self._endpoint, "preparing the sink", beside=self._job.staging):
+            engines = self._engines()
+            self._beside &= engines.keys()
             self._recover()
             self._drop_staging()
-            found = self._columns(self._job.sink.table)
-            engine = self._engine_of(self._job.sink.table)
+            engine = engines.get(self._job.sink.table)
+            found = self._columns(self._job.sink.table) if engine else []
         wanted = [(f.name, column_type(f.type, nullable=f.nullable)) for f in self._schema]
         if self._job.strategy is Strategy.SCD2:
             wanted += _HISTORY.items()
@@ -186,9 +190,8 @@ class ClickHouseSink:
         self._closed = True
         with suppress(EngineFailed), told(self._endpoint, "cleaning up", beside=self._job.staging):
             self._clear_area()
-            if not self._states.pending():
+            if self._beside and not self._states.pending():
                 self._drop_staging()
-        self._client.close()
 
     @property
     def _engine(self) -> str:
@@ -204,7 +207,7 @@ class ClickHouseSink:
         if row is None or row.pending is None:
             return
         pending = row.pending
-        left = self._count(pending.stage) if self._engine_of(pending.stage) else None
+        left = self._count(pending.stage) if pending.stage in self._beside else None
         if left == 0:
             self._remove()
             self._states.write(pending.after)
@@ -307,6 +310,7 @@ class ClickHouseSink:
         kinds = {f.name: column_type(f.type, nullable=False) for f in self._schema}
         columns = ", ".join(f"{ident(name)} {kinds[name]}" for name in self._job.key)
         table = self._table(self._gone_name)
+        self._beside.add(self._gone_name)
         self._client.command(f"CREATE TABLE {table} ({columns}) ENGINE = MergeTree ORDER BY {self._keys}")
         self._insert(
             pa.table({name: for_server(gone.column(name).combine_chunks(), name) for name in self._job.key}),
@@ -316,7 +320,7 @@ class ClickHouseSink:
 
     def _remove(self) -> int:
         """Delete the rows with the keys that are kept for it, if there are any."""
-        if self._engine_of(self._gone_name) is None:
+        if self._gone_name not in self._beside:
             return 0
         return self._delete(f"{self._keys} IN (SELECT {self._keys} FROM {self._table(self._gone_name)})")
 
@@ -379,6 +383,8 @@ class ClickHouseSink:
             columns = f"{columns}, {', '.join(f'{ident(n)} {native}' for n, native in _HISTORY.items())}"
             order = f"({self._keys[1:-1]}, {_FROM})"
         cut = f" PARTITION BY {ident(self._job.partition)}" if self._job.strategy in _CUT else ""
+        if name != self._job.sink.table:
+            self._beside.add(name)
         self._client.command(f"CREATE TABLE {self._table(name)} ({columns}) ENGINE = {engine}{cut} ORDER BY {order}")
 
     def _create_target(self) -> None:
@@ -387,15 +393,18 @@ class ClickHouseSink:
 
     def _drop_staging(self) -> None:
         self._clear_area()
-        for name in (self._stage_name, self._delta_name, self._gone_name):
+        for name in sorted(self._beside):
             self._client.command(f"DROP TABLE IF EXISTS {self._table(name)} SYNC")
+            self._beside.remove(name)
 
-    def _engine_of(self, table: str) -> str | None:
+    def _engines(self) -> dict[str, str]:
+        """Name → engine of the target and the tables beside it, of those that there are."""
+        names = ", ".join(map(literal, (self._job.sink.table, *sorted(self._beside))))
         found = self._client.query(
-            "SELECT engine FROM system.tables WHERE database = "
-            f"{literal(self._endpoint.namespace)} AND name = {literal(table)}"
+            "SELECT name, engine FROM system.tables WHERE database = "
+            f"{literal(self._endpoint.namespace)} AND name IN ({names})"
         ).result_rows
-        return str(found[0][0]) if found else None
+        return {str(name): str(engine) for name, engine in found}
 
     def _columns(self, table: str) -> list[tuple[str, str]]:
         found = self._client.query(columns_query(self._endpoint.namespace, table)).result_rows

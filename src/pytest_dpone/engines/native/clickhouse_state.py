@@ -37,10 +37,12 @@ class StateTable:
         self._client = client
         self._name = name
         self._target = target
+        self._exists = False
 
     def read(self) -> StateRow | None:
         """The last row; None if there is none. Raises `EngineFailed` if what is pending can't be read."""
-        if not self._client.command(f"EXISTS TABLE {self._name}"):
+        self._exists = self._exists or bool(self._client.command(f"EXISTS TABLE {self._name}"))
+        if not self._exists:
             return None
         rows = self._client.query(
             f"SELECT version, state, pending FROM {self._name} WHERE target = {literal(self._target)}"
@@ -58,10 +60,12 @@ class StateTable:
 
     def write(self, state: str, pending: Pending | None = None) -> None:
         """Commit a row; a single row is inserted atomically."""
-        self._client.command(
-            f"CREATE TABLE IF NOT EXISTS {self._name} (target String, version UInt64, state String, pending String)"
-            " ENGINE = ReplacingMergeTree(version) ORDER BY target"
-        )
+        if not self._exists:
+            self._client.command(
+                f"CREATE TABLE IF NOT EXISTS {self._name} (target String, version UInt64, state String, pending String)"
+                " ENGINE = ReplacingMergeTree(version) ORDER BY target"
+            )
+            self._exists = True
         last = self.read()
         intent = "" if pending is None else json.dumps([pending.stage, pending.rows, pending.after])
         self._client.command(

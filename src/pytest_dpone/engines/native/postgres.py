@@ -7,6 +7,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -97,8 +99,30 @@ def columns_query(table: str) -> str:
 
 def adbc_connect(endpoint: Endpoint) -> Any:
     """An ADBC connection, not in autocommit."""
-    dbapi: Any = require("adbc_driver_postgresql.dbapi", extra="postgres")
-    return dbapi.connect(endpoint.url.get_secret_value())
+    manager: Any = require("adbc_driver_manager", extra="postgres")
+    dbapi: Any = require("adbc_driver_manager.dbapi", extra="postgres")
+    known = _known(endpoint.url.get_secret_value())
+    return dbapi.Connection(known, manager.AdbcConnection(known.database))
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the driver knows of a server; a connection that is closed leaves it to the next one."""
+
+    database: Any
+
+    def close(self) -> None:
+        """Stay open: it holds no connection."""
+
+
+@lru_cache(maxsize=4)
+def _known(url: str) -> _Known:
+    """Asked once in a process, for the driver reads all types of the server, which takes longer than a small load.
+
+    A type that is made later is not among them. No column travels as one: see `_READ`.
+    """
+    driver: Any = require("adbc_driver_postgresql", extra="postgres")
+    return _Known(driver.connect(url))
 
 
 class PostgresSource:

@@ -22,10 +22,8 @@ _CONFIG = """<clickhouse>
  <background_pool_size>4</background_pool_size>
  <tmp_path>{temporary}</tmp_path>
  <backups><allowed_path>{backups}</allowed_path></backups>
- <query_log><database>system</database><table>query_log</table>
-  <flush_interval_milliseconds>500</flush_interval_milliseconds></query_log>
- <part_log><database>system</database><table>part_log</table>
-  <flush_interval_milliseconds>500</flush_interval_milliseconds></part_log>
+ <query_log><database>system</database><table>query_log</table></query_log>
+ <part_log><database>system</database><table>part_log</table></part_log>
 </clickhouse>"""
 _SPILL = 512 << 20
 """Bytes that one sort or aggregation may hold before it goes to the disk."""
