@@ -67,8 +67,6 @@ NOT_RUN = {
     "python3 -m venv .venv": "the tests have an environment already",
     ". .venv/bin/activate": "the tests have an environment already",
     "pip install 'pytest-dpone[embedded,xdist]'": "the tests have an environment already",
-    "pip install 'pytest-dpone[embedded,dlt]'": "the tests have an environment already",
-    "pip install 'pytest-dpone[embedded]'": "the tests have an environment already",
     "pytest --dpone-profile=local_live -n 2": "`make certify` does it",
     "pytest --dpone-profile=real_local -n auto": "docs/release.md goes this way, for a project that needs less",
     "ls test_artifacts/live_certification/matrix": "shows what the run before it left, which `make certify` makes",

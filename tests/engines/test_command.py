@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from pytest_dpone.core.model import Case, Strategy
 from pytest_dpone.core.wire import Job, RunFacts, Support
 from pytest_dpone.engines import load_engine
 from pytest_dpone.engines.command import CommandEngine
+from pytest_dpone.engines.process import play
 from pytest_dpone.errors import EngineFailed, UsageError
 
 SECRET = "canary-s3cret"
@@ -129,12 +131,11 @@ def test_children_that_end_by_themselves_are_no_fault() -> None:
     assert engine(text).run(JOB).read == 1
 
 
-def test_nothing_is_left_when_the_one_who_waits_is_killed(tmp_path: Path) -> None:
+def test_nothing_is_left_when_the_one_who_waits_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     place = tmp_path / "pid"
     program = START + f"open({str(place)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
-    waiting = (
-        f"from pytest_dpone.engines.process import play\nplay([{sys.executable!r}, '-c', {program!r}], text='{{}}')"
-    )
+    waiting = f"from pytest_dpone.engines.process import play\nplay([{sys.executable!r}, '-c', {program!r}], text='{{}}', scratch='mine-')"
     waiter = subprocess.Popen([sys.executable, "-c", waiting])
     deadline = time.monotonic() + 20
     while not (place.exists() and place.read_text()) and time.monotonic() < deadline:
@@ -142,6 +143,10 @@ def test_nothing_is_left_when_the_one_who_waits_is_killed(tmp_path: Path) -> Non
     os.kill(waiter.pid, signal.SIGKILL)
     waiter.wait()
     assert gone(int(place.read_text()))
+    deadline = time.monotonic() + 10
+    while (left := list(tmp_path.glob("mine-*"))) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert left == []
 
 
 def gone(process: int) -> bool:
@@ -161,6 +166,23 @@ ANSWER = {
         {"case": "postgres_to_*", "status": "not implemented yet", "reason": "next year"},
     ]
 }
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("print(1)", None), ("sys.exit(3)", None), ("os.kill(os.getpid(), 9)", None), ("time.sleep(60)", 1.0)],
+)
+def test_a_folder_to_work_in_is_removed_however_the_program_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, seconds: float | None
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    told = tmp_path / "told"
+    script = f"import os, sys, time; open('left', 'w'); open({str(told)!r}, 'w').write(os.getcwd()); {text}"
+    with nullcontext() if seconds is None else pytest.raises(EngineFailed, match="gave no answer"):
+        play((sys.executable, "-c", script), text="", scratch="mine-", seconds=seconds)
+    assert Path(told.read_text()).parent == tmp_path
+    assert Path(told.read_text()).name.startswith("mine-")
+    assert list(tmp_path.iterdir()) == [told]
 
 
 def test_a_program_is_asked_once_what_it_supports(tmp_path: Path) -> None:

@@ -21,7 +21,9 @@ import pytest
 from psycopg import sql
 from pydantic import SecretStr
 
+from pytest_dpone.core.contracts import default_contracts
 from pytest_dpone.core.kinds import Field, TableSchema
+from pytest_dpone.core.own import OWN, PARQUET_TYPES
 from pytest_dpone.core.wire import ServiceInfo
 from pytest_dpone.errors import DponeError, ServiceFailed, ValueRejected
 from pytest_dpone.services.catalog import Catalog, Fingerprint, open_catalog
@@ -437,6 +439,16 @@ class TestMinio:
         assert first.pop("z").isoformat() == "1970-01-01T00:00:00+00:00"
         assert first == {"id": 1, "t": "x", "u": "00000000-0000-0000-0000-000000000000"}
         assert second == {"id": 2, "t": None, "u": None, "z": None}
+
+    def test_a_column_that_keeps_a_nested_type_is_accepted(self, catalog: MinioCatalog, bucket: Bucket) -> None:
+        """Parquet has its own names for what is in a list or a map, so Arrow spells the type differently."""
+        own = {kind: PARQUET_TYPES[row.native] for kind, row in OWN.items() if row.family == "minio"}
+        self.put(bucket, "a.parquet", pa.table({kind: pa.nulls(1, found) for kind, found in own.items()}))
+        found = catalog.columns("s", "t")
+        contracts = default_contracts()
+        assert list(found) == list(own)
+        assert [kind for kind in own if not contracts.accepts("minio", kind, found[kind])] == []
+        assert not contracts.accepts("minio", "minio:list of bool", found["minio:list of lists"])
 
     def test_a_source_with_a_manifest_is_not_changed(self, catalog: MinioCatalog, bucket: Bucket) -> None:
         from pytest_dpone.services.catalog import Commit

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from . import fresh
 from .baselines import patient
 
 pytestmark = pytest.mark.real
@@ -36,32 +37,32 @@ NOT_RUN = _load("dpone_test_pages_of_stories", DOCS / "test_pages.py").NOT_RUN
 
 SERVED = "export DPONE_POSTGRES_URL="
 """What follows needs the server of `pytest-dpone serve postgres`."""
-START = {
-    "docs/read-a-failure.md": pages.EXAMPLE,
-    "examples/command_engine/README.md": pages.EXAMPLE.with_name("command_engine"),
-    "examples/dlt_pipeline/README.md": pages.EXAMPLE.with_name("dlt_pipeline"),
-    "examples/own_engine/README.md": pages.EXAMPLE,
-    "examples/own_family/README.md": pages.EXAMPLE.with_name("own_family"),
-}
-"""Pages that are read in the folder of the example."""
+START = {"docs/read-a-failure.md": pages.EXAMPLE}
+"""Pages that are read in the folder of the example, beside those that lie there."""
+NEWCOMER = "docs/plug-in-your-engine.md"
+"""A page that makes an environment of its own, and goes on in it."""
+FRESH = (NEWCOMER, *(page for page in pages.page_names() if page.startswith("examples/")))
+"""Pages that are played in an environment in which nothing is installed but what they say."""
 STORIES = [
     page
     for page in pages.page_names()
-    if any(command.block.page == page and command.text not in NOT_RUN for command in pages.all_commands())
+    if page not in FRESH
+    and any(command.block.page == page and command.text not in NOT_RUN for command in pages.all_commands())
 ]
 MARK = "@@@status "
+BEYOND = "\n## What a job holds"
+"""With this the page goes beyond the walk of a newcomer."""
+MAKES = ("mkdir ", "python3 -m venv ", ". ")
+MOST_SECONDS = 600
+"""In which somebody new has certified a mover of his own, and found a bug in it."""
 
 
 @pytest.mark.parametrize("page", STORIES)
 def test_a_page_is_true_from_top_to_bottom(page: str, tmp_path: Path) -> None:
-    if "command_engine" in page and shutil.which("node") is None:
-        pytest.skip("the example needs Node, which is not installed")
-    if ("--dpone-engine=dlt" in pages.read(page) or "dlt_pipeline" in page) and importlib.util.find_spec("dlt") is None:
+    if "--dpone-engine=dlt" in pages.read(page) and importlib.util.find_spec("dlt") is None:
         pytest.skip("the page needs dlt: pip install 'pytest-dpone[dlt]'")
     if page in START:
-        shutil.copytree(
-            START[page], tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", "test_artifacts")
-        )
+        _copy(START[page], tmp_path)
     environ = _environ()
     if page != "README.md":
         environ["DPONE_CRASH"] = "off"  # the README shows the kills; they take most of the time
@@ -75,36 +76,112 @@ def test_a_page_is_true_from_top_to_bottom(page: str, tmp_path: Path) -> None:
                 patient(tmp_path / "baseline.json")
 
 
+def test_every_example_is_played_in_a_fresh_environment() -> None:
+    readmes = {f"examples/{path.name}/README.md" for path in (pages.ROOT / "examples").iterdir() if path.is_dir()}
+    assert readmes == set(FRESH) - {NEWCOMER}
+    for page in FRESH:
+        first = next(c.text for c in pages.all_commands() if c.block.page == page and not c.text.startswith(MAKES))
+        assert first.startswith("pip install 'pytest-dpone["), page
+
+
+def test_a_fresh_environment_has_nothing_of_ours(tmp_path: Path) -> None:
+    if not fresh.UV.exists():
+        pytest.skip("a fresh environment needs uv: pip install --group dev")
+    before = fresh.prelude(tmp_path / "none.whl", makes_one=False, haste=True)
+    script = f"{before}command -v python; python -c 'import pytest_dpone'"
+    environ = fresh.environ_of(_environ())
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, env=environ, capture_output=True, text=True)
+    assert done.stdout == f"{tmp_path}/.venv/bin/python\n", done.stderr
+    assert "No module named 'pytest_dpone'" in done.stderr
+    assert str(Path(sys.executable).parent) not in environ["PATH"].split(os.pathsep)
+
+
+@pytest.mark.nightly("uv installs what a page says that pip installs, and no engine is killed")
+@pytest.mark.parametrize("page", FRESH)
+def test_a_page_is_true_in_a_fresh_environment(
+    page: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, nightly: bool
+) -> None:
+    if "command_engine" in page and shutil.which("node") is None:
+        pytest.skip("the example needs Node, which is not installed")
+    base = tmp_path_factory.getbasetemp()
+    wheel = fresh.wheel_of(base.parent if "PYTEST_XDIST_WORKER" in os.environ else base)
+    folder = tmp_path / "new"
+    if page == NEWCOMER:
+        folder.mkdir()
+    else:
+        _copy((pages.ROOT / page).parent, folder)
+    environ = fresh.environ_of(_environ() | ({} if nightly else {"DPONE_CRASH": "off"}))
+    before = fresh.prelude(wheel, makes_one=page == NEWCOMER, haste=not nightly)
+    items = [item for b in pages.blocks(page) for item in _typed(b)]
+    try:
+        seconds = _play(items, folder, environ, before=before, haste=not nightly)
+    finally:
+        for made in (*folder.glob(".venv"), *folder.glob("*/.venv")):
+            shutil.rmtree(made)
+    if page == NEWCOMER:
+        beyond = pages.read(page).partition(BEYOND)[0].count("\n")
+        commands = [item for item in items if not getattr(item, "title", "")]
+        walked = [s for c, s in zip(commands, seconds, strict=True) if c.block.line < beyond]
+        print(f"{len(walked)} commands in {walked[-1]} s")
+        assert 0 < walked[-1] < MOST_SECONDS
+
+
+def _typed(block):  # type: ignore[no-untyped-def]
+    """What somebody types or saves who reads the block."""
+    if block.title:
+        return () if block.language == "json" else (block,)
+    return pages.commands(block) if block.language == "console" else ()
+
+
+def _copy(example: Path, folder: Path) -> None:
+    ignore = shutil.ignore_patterns("__pycache__", "test_artifacts", ".*")
+    shutil.copytree(example, folder, dirs_exist_ok=True, ignore=ignore)
+
+
 def _is_run(text: str) -> bool:
     # The address that a page shows has gaps; the real one is in the environment.
     return text not in NOT_RUN and not text.startswith(SERVED)
 
 
-def _play(commands, folder: Path, environ: dict[str, str]) -> None:  # type: ignore[no-untyped-def]
-    """Run the commands of one block in one shell, so that `$?` is what it says."""
-    if not commands:
-        return
-    script = "".join(f"{_alone(c.text)}\nstatus=$?; echo; echo '{MARK}'$status; (exit $status)\n" for c in commands)
+def _play(commands, folder: Path, environ: dict[str, str], *, before: str = "", haste: bool = True) -> list[int]:  # type: ignore[no-untyped-def]
+    """Run the commands in one shell, so that `$?` is what it says; returns the seconds since its start after each.
+
+    A block with a title, a file, is written between them.
+    """
+    played = [c for c in commands if not getattr(c, "title", "")]
+    if not played:
+        return []
     done = subprocess.run(
-        ["bash", "-c", script],
+        ["bash", "-c", before + "SECONDS=0\n" + "".join(map(_lines, commands))],
         cwd=folder,
         env=environ,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=600,
+        timeout=900,
         check=False,
     )
     parts = done.stdout.split(MARK)
-    assert len(parts) == len(commands) + 1, done.stdout
-    for number, command in enumerate(commands):
+    assert len(parts) == len(played) + 1, done.stdout
+    ended = [tuple(map(int, part.partition("\n")[0].split())) for part in parts[1:]]
+    for number, (command, (status, _)) in enumerate(zip(played, ended, strict=True)):
         shown = parts[number] if number == 0 else parts[number].partition("\n")[2]
-        status = int(parts[number + 1].partition("\n")[0])
         told = f"{command.block.page}:{command.block.line}: $ {command.text}\n{shown}"
+        installs = command.text.startswith("pip install")
+        if installs:
+            fresh.skip_if_offline(status, shown)
         assert status == command.status, told
-        if command.output:
+        if command.output and not (installs and haste):
             # The test names the providers, so that Docker plays no part, and leaves kills out; the pages do not.
             assert pages.shows(command.output, re.sub(r" --dpone-(services=\S+|crash=off)", "", shown)), told
+    return [seconds for _, seconds in ended]
+
+
+def _lines(item) -> str:  # type: ignore[no-untyped-def]
+    """What is typed for a command, or for a file that is to be saved."""
+    if getattr(item, "title", ""):
+        return f"cat > '{item.title}' <<'@@@'\n{item.text}@@@\n"
+    return f"{_alone(item.text)}\nstatus=$?; echo; echo '{MARK}'$status $SECONDS; (exit $status)\n"
 
 
 def _alone(text: str) -> str:

@@ -285,7 +285,7 @@ def test_a_reader_that_sees_half_a_table_is_told(world: World) -> None:
     world.replace("put", slow)
     record = world.certify(Strategy.FULL_REFRESH)
     assert red(record) == ["change.swap"]
-    assert "a reader saw Fingerprint(rows=1" in record.detail
+    assert "a reader saw 1 rows with the sum " in record.detail
 
 
 def test_a_reader_that_sees_no_table_is_told(world: World) -> None:
@@ -299,7 +299,7 @@ def test_a_reader_that_sees_no_table_is_told(world: World) -> None:
         right(job, rows)
 
     world.replace("put", slow)
-    assert "a reader saw None" in world.certify(Strategy.FULL_REFRESH).detail
+    assert "a reader saw no table" in world.certify(Strategy.FULL_REFRESH).detail
 
 
 def test_a_reader_that_never_looked_while_the_engine_ran_is_not_a_pass(

@@ -257,8 +257,8 @@ def test_a_sink_without_events_is_not_asked() -> None:
     ("seen", "meanwhile", "error", "told"),
     [
         ([Fingerprint(1, 1)], 3, "", ""),
-        ([Fingerprint(1, 1), Fingerprint(1, 2)], 3, "", "a reader saw Fingerprint(rows=1, total=2)"),
-        ([None], 3, "", "a reader saw None"),
+        ([Fingerprint(1, 1), Fingerprint(1, 2)], 3, "", "a reader saw 1 rows with the sum 2"),
+        ([None], 3, "", "a reader saw no table"),
         ([Fingerprint(1, 1)], 0, "", "did not get a look in"),
         ([Fingerprint(1, 1)], 3, "no answer", "no answer"),
     ],

@@ -71,6 +71,8 @@ class TestToKind:
             (pa.array([bytes(16)], pa.binary(16)), "uuid", ["00000000-0000-0000-0000-000000000000"]),
             (pa.array([["a", None]], pa.large_list(pa.large_string())), "array<text>", [["a", None]]),
             (pa.array(["NOT a uuid"]), "uuid", ["NOT a uuid"]),
+            (pa.array(["a", None, "a"]).dictionary_encode(), "text", ["a", None, "a"]),
+            (pa.array([1000, None], pa.time64("ns")), "time", [dt.time(0, 0, 0, 1), None]),
         ],
     )
     def test_exact(self, values: pa.Array, kind: str, expected: list[object]) -> None:
@@ -94,6 +96,7 @@ class TestToKind:
             (pa.array([Decimal("0.00001")], pa.decimal128(20, 5)), "decimal(38,2)"),
             (pa.array([Decimal(10) ** 30], pa.decimal128(38, 0)), "decimal(38,10)"),
             (pa.array([1], pa.timestamp("ns")), "timestamp"),
+            (pa.array([1], pa.time64("ns")), "time"),
             (pa.array([0], pa.timestamp("us")), "timestamptz"),
             (pa.array([0], pa.timestamp("us", "UTC")), "timestamp"),
             (pa.array(["24:00:00"]), "time"),

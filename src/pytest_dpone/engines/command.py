@@ -20,8 +20,8 @@ from .process import Ended, play
 
 ASK = '{"ask": "supports"}\n'
 ASK_SECONDS = 60.0
-_LINES, _WIDTH = 12, 200
-"""What is shown of a program's standard error: its last lines, cut to this width."""
+_LINES, _WIDTH, _LAST = 12, 200, 500
+"""What is shown of a program's standard error: its last lines, cut to this width, and the very last one to that."""
 _LONGEST_SECRET = 1 << 10
 _HINT = "the job is JSON on standard input, the facts are JSON on standard output; status 0 means done"
 
@@ -48,10 +48,20 @@ class CommandEngine:
 
     name = "command"
 
-    def __init__(self, command: Sequence[str], *, folder: Path | None = None, called: str = "the command") -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        folder: Path | None = None,
+        scratch: str = "",
+        called: str = "the command",
+        hint: str = _HINT,
+    ) -> None:
         self._command = tuple(command)
         self._folder = folder
+        self._scratch = scratch
         self._called = called
+        self._hint = hint
 
     @classmethod
     def parse(cls, text: str, *, folder: Path | None = None) -> CommandEngine:
@@ -86,9 +96,9 @@ class CommandEngine:
 
     def run(self, job: Job) -> RunFacts:
         """Start the program for one job. Raises `EngineFailed` for whatever is no plain success."""
-        ended = play(self._command, text=job.to_json() + "\n", folder=self._folder)
+        ended = play(self._command, text=job.to_json() + "\n", folder=self._folder, scratch=self._scratch)
         said = _said(ended, [end.url for end in (job.source, job.sink, job.staging) if end is not None])
-        return _read(RunFacts, ended, called=self._called, what="facts", said=said)
+        return _read(RunFacts, ended, called=self._called, what="facts", said=said, hint=self._hint)
 
     @cached_property
     def _rules(self) -> tuple[Rule, ...] | None:
@@ -96,14 +106,15 @@ class CommandEngine:
         ended = play(self._command, text=ASK, folder=self._folder, seconds=ASK_SECONDS)
         if not ended.output.strip():
             return None
-        return _read(Answer, ended, called=self._called, what="an answer to supports", said=_said(ended)).supports
+        told = {"called": self._called, "what": "an answer to supports", "said": _said(ended), "hint": self._hint}
+        return _read(Answer, ended, **told).supports
 
 
-def _read(kind: type[Model], ended: Ended, *, called: str, what: str, said: str) -> Model:
+def _read(kind: type[Model], ended: Ended, *, called: str, what: str, said: str, hint: str) -> Model:
     """Standard output as a `kind`. Raises `EngineFailed` unless the program ended well and wrote nothing else."""
     if ended.status:
         how = f"ended with status {ended.status}" if ended.status > 0 else f"was ended by signal {-ended.status}"
-        raise EngineFailed(f"{called} {how}{said}", hint=_HINT)
+        raise EngineFailed(f"{called} {how}{said}", hint=hint)
     if ended.left:
         names = ", ".join(ended.left)
         raise EngineFailed(
@@ -134,7 +145,8 @@ def _said(ended: Ended, urls: Sequence[SecretStr] = ()) -> str:
     if ended.cut:
         text = text[_LONGEST_SECRET:]
     lines = [line for line in text.splitlines() if line.strip()][-_LINES:]
-    plain = ["".join(c if c.isprintable() else "\ufffd" for c in line)[:_WIDTH] for line in lines]
+    plain = ["".join(c if c.isprintable() else "\ufffd" for c in line) for line in lines]
+    plain = [line[:_WIDTH] for line in plain[:-1]] + [line[:_LAST] for line in plain[-1:]]
     if not plain:
         return "; it wrote nothing to standard error"
     *before, last = plain

@@ -1,9 +1,10 @@
-"""Runs one program and leaves nothing of it behind: `python guard.py CONTROL STATUS PROGRAM [ARGUMENT…]`.
+"""Runs one program and leaves nothing of it behind: `python guard.py CONTROL STATUS SCRATCH PROGRAM [ARGUMENT…]`.
 
 CONTROL and STATUS are file descriptors. The guard takes in whatever the program starts, also what detaches itself.
 When the program ends, or CONTROL closes because nobody waits any more, it kills all that is left, and writes to STATUS
 a JSON object: `status` of the program (negative: the signal), `left`: the names of what it left running; or `error` if
-it could not be started. Standard library only, and no import of ours: it starts in some 20 ms.
+it could not be started. With SCRATCH, the beginning of a name, the program gets a new folder to work in, which is
+removed at the end, whatever ended it. Standard library only, and no import of ours: it starts in some 20 ms.
 """
 
 from __future__ import annotations
@@ -24,8 +25,17 @@ _GRACE = 0.5
 _PATIENCE = 10.0
 
 
-def main(control: int, status: int, command: list[str]) -> int:
+def main(control: int, status: int, scratch: str, command: list[str]) -> int:
     """Run `command` to its end, or to that of whoever asked for it."""
+    if not scratch:
+        return _run(control, status, command)
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix=scratch, ignore_cleanup_errors=True) as folder:
+        return _run(control, status, command, folder)
+
+
+def _run(control: int, status: int, command: list[str], folder: str | None = None) -> int:
     os.set_inheritable(control, False)
     os.set_inheritable(status, False)
     ctypes.CDLL(None).prctl(_ADOPT_ORPHANS, 1, 0, 0, 0)
@@ -34,7 +44,7 @@ def main(control: int, status: int, command: list[str]) -> int:
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     try:
-        child = subprocess.Popen(command)
+        child = subprocess.Popen(command, cwd=folder)
     except OSError as error:
         _tell(status, error=error.strerror or type(error).__name__)
         return 1
@@ -107,4 +117,5 @@ def _tell(to: int, /, **what: object) -> None:
 
 
 if __name__ == "__main__":
-    os._exit(main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]))  # the streams are closed, so none is flushed
+    # The streams are closed, so none is flushed.
+    os._exit(main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4:]))

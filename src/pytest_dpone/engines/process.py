@@ -48,15 +48,18 @@ def play(
     *,
     text: str,
     folder: Path | None = None,
+    scratch: str = "",
     environ: Mapping[str, str] | None = None,
     seconds: float | None = None,
 ) -> Ended:
     """Run `command`, with `text` on its standard input, to its end.
 
+    It works in `folder`; with `scratch`, in a new one whose name begins so, and which is removed whatever happens.
+
     Whatever ends the waiting, such as Ctrl-C or a case's time limit, ends the program and all that it has started.
     Raises `EngineFailed` if it can't be started, answers too much, or takes longer than `seconds`.
     """
-    with _guarded(command, folder, environment(os.environ) | dict(environ or {})) as run:
+    with _guarded(command, folder, scratch, environment(os.environ) | dict(environ or {})) as run:
         deadline = None if seconds is None else time.monotonic() + seconds
         for _ in run.streams(text.encode()):
             if deadline is not None and time.monotonic() > deadline:
@@ -138,13 +141,13 @@ def _feed(fd: int, text: bytes) -> bytes:
 
 
 @contextmanager
-def _guarded(command: Sequence[str], folder: Path | None, environ: Mapping[str, str]) -> Iterator[_Run]:
+def _guarded(command: Sequence[str], folder: Path | None, scratch: str, environ: Mapping[str, str]) -> Iterator[_Run]:
     held, control = os.pipe()
     told, status = os.pipe()
     guard: subprocess.Popen[bytes] | None = None
     try:
         guard = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(_GUARD), str(held), str(status), *command],
+            [sys.executable, "-I", "-S", str(_GUARD), str(held), str(status), scratch, *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -19,7 +19,7 @@ from ..core.kinds import ID, TableSchema
 from ..core.model import ActName, Check, Strategy
 from ..core.oracle import expect
 from ..core.wire import RunFacts
-from ..services.catalog import Events
+from ..services.catalog import Events, Fingerprint
 from .act import Act
 from .poll import Poll
 from .stage import Stage
@@ -106,10 +106,16 @@ def seen_whole(name: str, act: Act, stage: Stage, poll: Poll, whole: tuple[objec
     if poll.error:
         told = stage.scrub(poll.error)
     elif strange:
-        told = "a reader saw " + ", ".join(map(str, strange[:3]))
+        told = "a reader saw " + ", ".join(map(_told, strange[:3]))
     else:
         told = "" if poll.meanwhile else "the reader did not get a look in while the engine ran: take more rows"
     return Check(name=name, passed=not told, expected=0, actual=len(strange), detail=told)
+
+
+def _told(seen: object) -> str:
+    if isinstance(seen, Fingerprint):
+        return f"{seen.rows} rows with the sum {seen.total}"
+    return "no table" if seen is None else str(seen)
 
 
 def _revisions(dataset: Dataset, strategy: Strategy, act: ActName) -> dict[int, int]:

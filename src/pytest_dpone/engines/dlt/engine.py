@@ -35,6 +35,9 @@ _NO_END: Mapping[str, str] = MappingProxyType(
 )
 
 
+_HINT = "that is what dlt says itself; docs/findings.md tells what it is known to stop at"
+
+
 class DltEngine:
     """Implements `core.wire.Engine`. Needs the extra `dlt`."""
 
@@ -43,7 +46,7 @@ class DltEngine:
     def __init__(self) -> None:
         if find_spec("dlt") is None:
             raise MissingExtra("dlt", extra="dlt")
-        self._program = CommandEngine(_MOVER, called="dlt")
+        self._program = CommandEngine(_MOVER, scratch="pytest-dpone-dlt-", called="dlt", hint=_HINT)
 
     def supports(self, case: Case) -> Support:
         """Supported where dlt has a source, a destination and a write disposition that mean what the case does."""

@@ -1,7 +1,8 @@
 """The program that runs dlt for one job: `python -m pytest_dpone.engines.dlt.mover`, a job in, facts out.
 
-dlt keeps what it is doing in globals of its process and in folders of its user, so every run has a process and a folder
-of its own. What one run leaves to the next, dlt restores from the tables that it keeps beside the rows.
+dlt keeps what it is doing in globals of its process and in folders of its user, so every run has a process of its own,
+and a folder, in which it is started and which who starts it removes: nothing is left if the process is killed. What one
+run leaves to the next, dlt restores from the tables that it keeps beside the rows.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -49,14 +49,13 @@ def main() -> int:
     with os.fdopen(os.dup(1), "w") as out:
         os.dup2(2, 1)  # what dlt prints is no part of the facts
         job = Job.model_validate_json(sys.stdin.readline())
-        with tempfile.TemporaryDirectory(prefix="pytest-dpone-dlt-") as folder:
-            os.environ.update(SETTINGS, DLT_DATA_DIR=folder, DLT_PROJECT_DIR=folder)
-            os.chdir(folder)
-            try:
-                facts = run(job, Path(folder))
-            except Exception as error:
-                sys.stderr.write("\n".join(_causes(error)) + "\n")
-                return 1
+        folder = Path.cwd()
+        os.environ.update(SETTINGS, DLT_DATA_DIR=str(folder), DLT_PROJECT_DIR=str(folder))
+        try:
+            facts = run(job, folder)
+        except Exception as error:
+            sys.stderr.write("\n".join(_causes(error)) + "\n")
+            return 1
         out.write(facts.model_dump_json() + "\n")
     return 0
 
@@ -106,11 +105,12 @@ def run(job: Job, folder: Path) -> RunFacts:
 
 
 def _causes(error: BaseException) -> Iterator[str]:
-    """An error and what it came from, the first cause last; without the SQL, which may fill pages."""
+    """An error and what it came from, the first cause last and longest; without the SQL, which may fill pages."""
     seen: BaseException | None = error
     while seen is not None:
-        yield f"{type(seen).__name__}: {' '.join(str(seen).split())[:160]}"
-        seen = seen.__cause__ or seen.__context__
+        cause = seen.__cause__ or seen.__context__
+        yield f"{type(seen).__name__}: {' '.join(str(seen).split())[: 160 if cause else 400]}"
+        seen = cause
 
 
 class _Counter:

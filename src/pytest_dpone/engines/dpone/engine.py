@@ -14,6 +14,9 @@ from .environment import Environment
 _MOVER = Path(__file__).with_name("mover.py")
 
 
+_HINT = "that is what dpone says itself; docs/findings.md tells what it is known to stop at"
+
+
 class DponeEngine:
     """Implements `core.wire.Engine`. Needs what `pytest-dpone engine install dpone` installs."""
 
@@ -25,7 +28,9 @@ class DponeEngine:
             raise UsageError(
                 f"dpone is not installed in {environment.folder}", hint="run: pytest-dpone engine install dpone"
             )
-        self._program = CommandEngine((str(environment.python), str(_MOVER)), called="dpone")
+        self._program = CommandEngine(
+            (str(environment.python), str(_MOVER)), scratch="pytest-dpone-engine-", called="dpone", hint=_HINT
+        )
 
     def supports(self, case: Case) -> Support:
         """All strategies from Postgres to Postgres: dpone says that it has them."""

@@ -54,6 +54,17 @@ def nested_values(texts: pa.ChunkedArray, kind: pa.DataType) -> pa.Array:
     return pa.array(found, kind)
 
 
+def plainly_named(kind: pa.DataType) -> pa.DataType:
+    """`kind` with Arrow's own names for what is in lists and maps: every writer of Parquet has other ones."""
+    if pa.types.is_list(kind):
+        return pa.list_(plainly_named(kind.value_type))
+    if pa.types.is_map(kind):
+        return pa.map_(plainly_named(kind.key_type), plainly_named(kind.item_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([(field.name, plainly_named(field.type)) for field in kind])
+    return kind
+
+
 def _cast(values: pa.Array, kind: str, target: pa.DataType) -> pa.Array:
     source = values.type
     if kind == "uuid" and pa.types.is_fixed_size_binary(source):

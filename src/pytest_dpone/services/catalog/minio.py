@@ -19,7 +19,7 @@ from ...core.kinds import Field, TableSchema, arrow_type
 from ...core.own import PARQUET_TYPES, is_own
 from ...core.wire import Endpoint
 from ...errors import DponeError, ServiceFailed, UsageError
-from .convert import nested_values, to_kind
+from .convert import nested_values, plainly_named, to_kind
 from .objects import Bucket, ObjectGoneError
 from .protocol import Commit, Fingerprint
 from .runs import SortedRuns
@@ -216,7 +216,7 @@ class MinioCatalog:
         common: dict[str, str] = {}
         for key in keys or []:
             with self._open(key) as file:
-                found = {field.name: str(field.type) for field in file.schema_arrow}
+                found = {field.name: str(plainly_named(field.type)) for field in file.schema_arrow}
             if common and list(found.items()) != list(common.items()):
                 raise DponeError(
                     f"the object {key} has the columns {found}, another one of its table has {common}",
