@@ -7,6 +7,7 @@ import gc
 import io
 import json
 import secrets
+import threading
 import warnings
 from collections.abc import Iterator
 from decimal import Decimal
@@ -104,6 +105,25 @@ class TestPostgres:
         server.execute(f"INSERT INTO t VALUES (1, {literal})")
         with pytest.raises(UnreadableColumnError, match="'v'"):
             read(catalog, space, "t", Field("v", kind))
+
+    def test_a_server_with_much_to_say_does_not_stop_a_load(
+        self, catalog: PostgresCatalog, space: str, server: psycopg.Connection
+    ) -> None:
+        """Nobody reads its notices while rows are sent: once the buffers are full, both sides would wait."""
+        server.execute("CREATE TABLE t (id bigint, v tsquery, w text)")  # a query without words is worth a notice
+        rows = 80_000
+        schema = TableSchema((*ID_V.fields, Field("w", "text")))
+        table = pa.table({"id": range(rows), "v": [""] * rows, "w": ["w" * 1000] * rows}, schema.arrow())
+        loading = threading.Thread(
+            target=catalog.load, args=(space, "t", schema, table.to_batches(20_000)), daemon=True
+        )
+        loading.start()
+        loading.join(60)
+        stuck = loading.is_alive()
+        if stuck:
+            server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'COPY%'")
+        assert not stuck
+        assert catalog.fingerprint(space, "t", "id") == Fingerprint(rows, rows * (rows - 1) // 2)
 
     def test_settings_of_the_role_do_not_matter(
         self, services: dict[str, ServiceInfo], catalog: PostgresCatalog, space: str

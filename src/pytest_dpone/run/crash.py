@@ -48,7 +48,7 @@ ROWS, BATCH = 240, 60
 _TRIES = 5
 """How often a random kill is played that came too late, each time with half of the time."""
 _FIRST = ("applied", 1)
-_ARRIVAL = 5.0
+_ARRIVAL = 20.0
 """Seconds in which the services must show what an engine that stands at its point has sent."""
 
 

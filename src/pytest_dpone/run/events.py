@@ -93,9 +93,11 @@ def watched(act: Act, stage: Stage, run: Callable[[], RunFacts]) -> RunFacts:
     """
     old = stage.fingerprint_of(stage.expect(ActName.LOAD), "revision")
     new = stage.fingerprint_of(stage.expect(act.name), "revision")
+    # Where the load before had no row, nothing was ever committed, and the reader finds no table yet.
+    whole = (old, new) if old.rows else (None, old, new)
     with Poll(stage, stage.table, column="revision") as poll:
         facts = run()
-    act.checks.append(seen_whole("events.committed", act, stage, poll, (old, new)))
+    act.checks.append(seen_whole("events.committed", act, stage, poll, whole))
     return facts
 
 

@@ -264,7 +264,8 @@ class PostgresCatalog:
             self._url.get_secret_value(), autocommit=True, application_name="pytest-dpone", connect_timeout=10
         )
         try:
-            connection.execute("; ".join(SESSION).encode())
+            # The client reads no notice while it sends rows: many of them would stop both sides for ever.
+            connection.execute("; ".join((*SESSION, "SET client_min_messages = error")).encode())
         except BaseException:
             connection.close()
             raise
