@@ -60,7 +60,7 @@ def test_a_killed_worker_loses_its_unfinished_case_only(project: Project) -> Non
 
 
 def test_acts_are_shown_with_workers(project: Project) -> None:
-    result = project.run_apart(FULL, "-n2", "-v")
+    result = project.run_apart(FULL, "-n2", "-vv")
     result.stdout.fnmatch_lines(["    load * 1000 rows   engine*"])
 
 
