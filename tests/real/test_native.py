@@ -297,6 +297,16 @@ def test_append_takes_each_row_once(bench: Bench, pair: tuple[str, str]) -> None
     assert json.loads(changed.state_after)["watermark"] == "2024-05-01 00:06:00.000000Z"
 
 
+@pytest.mark.parametrize("sink", ["postgres", "clickhouse", "minio"])
+def test_a_watermark_may_have_very_many_keys(bench: Bench, sink: str) -> None:
+    """The state keeps the keys at the watermark: as a part of a statement it would be too long for a server."""
+    rows = 40_000
+    bench.seed("postgres", news(*((number, 5, None) for number in range(rows))))
+    job = bench.job(("postgres", sink), Strategy.INCREMENTAL_APPEND)
+    assert run(job).written == rows
+    assert run(job).written == 0
+
+
 def changed_source(bench: Bench, family: str) -> pa.Table:
     """Replace the source: 1 stays, 2 changes, 3 goes, 4 comes late, 5 is new, 6 differs in the sign of zero."""
     before = pa.concat_tables([news((1, 1, "a"), (2, 2, ""), (3, 9, "c")), news((6, 3, "z"), score=0.0)])

@@ -5,11 +5,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from ...errors import EngineFailed
 from .clickhouse import literal
+
+_PLAIN: Mapping[str, object] = MappingProxyType({"async_insert": 0})
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +72,9 @@ class StateTable:
             self._exists = True
         last = self.read()
         intent = "" if pending is None else json.dumps([pending.stage, pending.rows, pending.after])
-        self._client.command(
-            f"INSERT INTO {self._name} (target, version, state, pending) SELECT {literal(self._target)},"
-            f" {(last.version if last else 0) + 1}, {literal(state)}, {literal(intent)}"
-        )
+        row = {"target": self._target, "version": (last.version if last else 0) + 1, "state": state, "pending": intent}
+        # As data: a state with many keys at its watermark is longer than a statement may be.
+        self._client.raw_insert(self._name, [*row], json.dumps(row).encode(), dict(_PLAIN), "JSONEachRow")
 
     def _parsed(self, text: str) -> Pending:
         try:
