@@ -302,7 +302,7 @@ def test_a_watermark_may_have_very_many_keys(bench: Bench, sink: str) -> None:
     """The state keeps the keys at the watermark: as a part of a statement it would be too long for a server."""
     rows = 40_000
     bench.seed("postgres", news(*((number, 5, None) for number in range(rows))))
-    job = bench.job(("postgres", sink), Strategy.INCREMENTAL_APPEND)
+    job = bench.job(("postgres", sink), Strategy.INCREMENTAL_APPEND, batch_rows=10_000)
     assert run(job).written == rows
     assert run(job).written == 0
 
