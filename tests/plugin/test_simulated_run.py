@@ -133,7 +133,7 @@ def test_the_option_alone_runs_the_matrix_and_no_service_test(pytester: pytest.P
 
 
 def test_a_case_is_told_as_simulated(pytester: pytest.Pytester) -> None:
-    result = run(pytester, MODE, ONE, NARROW, "-v")
+    result = run(pytester, MODE, ONE, NARROW, "-vv")
     assert result.ret == 0
     result.stdout.fnmatch_lines(
         [

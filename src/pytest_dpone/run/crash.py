@@ -207,8 +207,9 @@ class _Attempt:
         if contents.get(stage.table) == LOCKED:
             return _Seen(contents, (), locked=True)
         columns = (ID, "revision")
-        table = tuple(stage.sink.fingerprint(stage.sink_space, stage.table, column) for column in columns)
-        return _Seen(contents, table)
+        looks = (stage.sink.fingerprint(stage.sink_space, stage.table, column) for column in columns)
+        # No table, and one without a row: an engine may make its table long before it shows anything there.
+        return _Seen(contents, tuple(look if look is not None and look.rows else None for look in looks))
 
     def _at_random(self, run: Doomed, seconds: float) -> bool:
         """Kill it at a random moment after its begin; False if it was done before. The last try does not wait."""

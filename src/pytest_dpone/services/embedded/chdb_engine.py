@@ -27,6 +27,8 @@ _CONFIG = """<clickhouse>
 </clickhouse>"""
 _SPILL = 512 << 20
 """Bytes that one sort or aggregation may hold before it goes to the disk."""
+_LET_GO = 0.2
+"""Seconds that a session may be held on after the answer."""
 _SETTING = re.compile(r"\w+")
 
 
@@ -117,7 +119,8 @@ class Engine:
                     raise QueryError(372, "SESSION_NOT_FOUND", f"Session {name} not found")
                 self._sessions[name] = Session(self._connect(self._address))
             session = self._sessions[name]
-            if not session.lock.acquire(blocking=False):
+            # The last request may have its answer, and its thread be about to let the session go.
+            if not session.lock.acquire(timeout=_LET_GO):
                 raise QueryError(373, "SESSION_IS_LOCKED", f"Session {name} is locked by a concurrent client")
             session.expires = now + timeout
             return session
