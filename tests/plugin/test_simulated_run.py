@@ -133,12 +133,12 @@ def test_the_option_alone_runs_the_matrix_and_no_service_test(pytester: pytest.P
 
 
 def test_a_case_is_told_as_simulated(pytester: pytest.Pytester) -> None:
-    result = run(pytester, MODE, ONE, NARROW, "-vv")
+    result = run(pytester, MODE, ONE, NARROW, "-v")
     assert result.ret == 0
     result.stdout.fnmatch_lines(
         [
             "dpone/test_matrix.py::test_case[[]postgres_to_postgres__full_refresh] SIMULATED*",
-            "    load * rows   engine *",
+            "    passed in * s: provision *, load *",
             "postgres: simulated in memory (memory; emulated: *",
             f"SIMULATED (1 of 1 selected case (of {SIZE} planned) behaved; no real row was moved)",
             "*1 simulated in *",
