@@ -138,7 +138,7 @@ def test_a_case_is_told_as_simulated(pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(
         [
             "dpone/test_matrix.py::test_case[[]postgres_to_postgres__full_refresh] SIMULATED*",
-            "    passed in * s: provision *, load *",
+            "    behaved in * s: provision *, load *",
             "postgres: simulated in memory (memory; emulated: *",
             f"SIMULATED (1 of 1 selected case (of {SIZE} planned) behaved; no real row was moved)",
             "*1 simulated in *",

@@ -19,11 +19,12 @@ from pytest_dpone.core.wire import Endpoint, Job
 from pytest_dpone.engines.mock import MockEngine
 from pytest_dpone.engines.native import NativeEngine
 from pytest_dpone.run.conclusion import _RECONCILIATION_CHECKS, _STATE_CHECKS
-from pytest_dpone.run.crash import POINTS, RANDOM, cuts, trials, why_not
+from pytest_dpone.run.crash import POINTS, RANDOM, _Attempt, cuts, trials, why_not
 from pytest_dpone.run.mishaps import _bad_row, _through, why_not_cut
 from pytest_dpone.run.proxy import Proxy
 from pytest_dpone.run.settings import RunSettings
 from pytest_dpone.run.stage import Stage
+from pytest_dpone.services.catalog import Fingerprint
 
 SAME = DiffReport(expected_rows=1, actual_rows=1)
 CASE = Case("postgres", "postgres", Strategy.FULL_REFRESH)
@@ -111,6 +112,20 @@ def test_only_the_place_of_the_sink_is_another_one(account: str) -> None:
         moved = _through(given, proxy)
     assert moved.sink.url.get_secret_value() == f"postgresql://{account}127.0.0.1:{proxy.port}/x?a=1"
     assert moved.model_copy(update={"sink": given.sink}) == given
+
+
+@pytest.mark.parametrize(("folds", "changed"), [(True, False), (False, True)])
+def test_a_topic_that_has_no_event_yet_is_no_change_and_an_empty_table_is_one(folds: bool, changed: bool) -> None:
+    looks: list[Fingerprint | None] = [None, None, Fingerprint(0, 0), Fingerprint(0, 0)]
+    hands = SimpleNamespace(contents=lambda _: {}, fingerprint=lambda *_: looks.pop(0))
+    stage: Any = SimpleNamespace(
+        sink=hands, inner_sink=lambda: hands, sink_space="s", table="t", staging=None, sink_folds=folds
+    )
+    attempt = _Attempt(cast(Any, None), stage, NativeEngine(), trials("quick")[0])
+    before = attempt._look()
+    assert attempt._since(before) == (set(), changed)
+    looks[:] = [Fingerprint(1, 1)] * 2
+    assert attempt._since(before) == (set(), True)
 
 
 def record(**observed: int | bool | str) -> CaseRecord:

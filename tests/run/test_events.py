@@ -15,7 +15,7 @@ from pytest_dpone.core.dataset import Dataset, DatasetSpec
 from pytest_dpone.core.model import ActName, Case, KeyForm, Strategy
 from pytest_dpone.core.oracle import expect, expected_counts
 from pytest_dpone.run.act import Act
-from pytest_dpone.run.events import expected_events, judge, seen_whole
+from pytest_dpone.run.events import _loads, expected_events, judge, seen_whole
 from pytest_dpone.services.catalog import Fingerprint
 
 SPEC = DatasetSpec(seed=3, rows=90, kind="narrow")
@@ -268,3 +268,9 @@ def test_a_reader_must_see_whole_loads(seen: list[Any], meanwhile: int, error: s
     act = Act(ActName.CHANGE)
     check = seen_whole("x", act, stage_of(Topic(), Strategy.CDC), poll, (Fingerprint(1, 1), Fingerprint(2, 2)))
     assert (check.passed, told in check.detail) == (not told, True)
+
+
+def test_no_table_is_an_empty_load_and_no_other() -> None:
+    new = Fingerprint(2, 3)
+    assert _loads(Fingerprint(0, 0), new) == (None, Fingerprint(0, 0), new)
+    assert _loads(Fingerprint(1, 1), new) == (Fingerprint(1, 1), new)

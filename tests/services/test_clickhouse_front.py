@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import io
+import threading
 import zlib
+from contextlib import nullcontext
 from email.message import Message
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from pytest_dpone.services.embedded.chdb_engine import QueryError, Session, identifier, literal
+from pytest_dpone.services.embedded.chdb_engine import Engine, QueryError, Session, identifier, literal
 from pytest_dpone.services.embedded.clickhouse_formats import Joiner, NativeZones
 from pytest_dpone.services.embedded.clickhouse_http import _error_text
 from pytest_dpone.services.embedded.clickhouse_request import Body, Query
@@ -127,6 +129,21 @@ def test_settings_of_a_request_do_not_stay() -> None:
         "SET log_comment = DEFAULT",
         "SET max_threads = DEFAULT",
     ]
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(0.05, ""), (5.0, "SESSION_IS_LOCKED")])
+def test_a_session_may_be_let_go_a_moment_after_its_answer(seconds: float, told: str) -> None:
+    engine = object.__new__(Engine)
+    held = Session(Handle())
+    engine._sessions, engine._lock = {"mine": held}, threading.Lock()
+    held.lock.acquire()
+    timer = threading.Timer(seconds, held.lock.release)
+    timer.start()
+    try:
+        with pytest.raises(QueryError, match=told) if told else nullcontext():
+            assert engine._sticky("mine", 60.0, must_exist=True) is held
+    finally:
+        timer.cancel()
 
 
 def test_a_setting_can_not_smuggle_sql() -> None:

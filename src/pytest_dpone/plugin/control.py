@@ -197,7 +197,8 @@ class Control:
         from ..report.terminal import act_lines, case_line
 
         reporter.ensure_newline()
-        for line in (case_line(record), *(act_lines(record) if verbosity > 1 else ())):
+        first = case_line(record, simulated=self.session.activity.options.simulated)
+        for line in (first, *(act_lines(record) if verbosity > 1 else ())):
             _write(reporter, line)
 
 

@@ -43,9 +43,14 @@ class Line:
     tone: Tone = "plain"
 
 
-def case_line(record: CaseRecord) -> Line:
-    """A case that was played: its verdict with its seconds, and those of each act; a red act says so."""
+def case_line(record: CaseRecord, *, simulated: bool = False) -> Line:
+    """A case that was played: its verdict with its seconds, and those of each act; a red act says so.
+
+    One that was simulated behaved: only what moved real rows has passed.
+    """
     word = "known failure" if record.excused else record.reason or record.verdict
+    if simulated and word is Verdict.PASSED:
+        word = "behaved"
     acts = ", ".join(f"{act.name} {_spent(act)}{'' if act.passed else ' (red)'}" for act in record.acts)
     green = record.verdict is Verdict.PASSED and record.known is None
     text = f"    {word} in {record.seconds:.2f} s" + (f": {acts}" if acts else "")

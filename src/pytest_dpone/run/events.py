@@ -93,12 +93,15 @@ def watched(act: Act, stage: Stage, run: Callable[[], RunFacts]) -> RunFacts:
     """
     old = stage.fingerprint_of(stage.expect(ActName.LOAD), "revision")
     new = stage.fingerprint_of(stage.expect(act.name), "revision")
-    # Where the load before had no row, nothing was ever committed, and the reader finds no table yet.
-    whole = (old, new) if old.rows else (None, old, new)
     with Poll(stage, stage.table, column="revision") as poll:
         facts = run()
-    act.checks.append(seen_whole("events.committed", act, stage, poll, whole))
+    act.checks.append(seen_whole("events.committed", act, stage, poll, _loads(old, new)))
     return facts
+
+
+def _loads(old: Fingerprint, new: Fingerprint) -> tuple[Fingerprint | None, ...]:
+    """What a reader may see. Where the load before had no row, nothing was ever committed: no table is that, too."""
+    return (old, new) if old.rows else (None, old, new)
 
 
 def seen_whole(name: str, act: Act, stage: Stage, poll: Poll, whole: tuple[object, ...]) -> Check:
