@@ -461,6 +461,22 @@ def test_a_cursor_travels_as_a_moment(connected: Any, native: str) -> None:
     assert "[odd] >= CAST(N'2024-01-01 00:00:00.000000" in server.texts[-1]
 
 
+@pytest.mark.parametrize(
+    ("native", "wanted"),
+    [
+        ("datetime", "CAST(CAST(N'2024-01-01 00:00:00.187000' AS datetime2(6)) AS datetime)"),
+        ("smalldatetime", "CAST(N'2024-01-01 00:00:00.187000' AS datetime2(6))"),
+        ("datetime2", "CAST(N'2024-01-01 00:00:00.187000' AS datetime2(6))"),
+    ],
+)
+def test_a_watermark_is_compared_as_the_column_counts(connected: Any, native: str, wanted: str) -> None:
+    """A datetime that is read as .187 is .1866667 on the server, and a datetime2 of .187 is greater."""
+    server = connected(("sys.columns", [("odd", native, 8, 23, 3, True)]))
+    made = mssql.MssqlSource(job(cursor="odd"))
+    list(made.read(Extract(since="2024-01-01 00:00:00.187000")))
+    assert server.texts[-1].endswith(f" WHERE [odd] >= {wanted}")
+
+
 @pytest.mark.parametrize("native", ["money", "sql_variant", "hierarchyid", "xml"])
 def test_a_text_that_does_not_sort_is_no_cursor(connected: Any, native: str) -> None:
     connected(("sys.columns", [described_as(native)]))

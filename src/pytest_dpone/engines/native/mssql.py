@@ -201,6 +201,8 @@ class _Column:
     nullable: bool
     form: str
     """What is asked for, with `{}` in the column's place."""
+    native: str = ""
+    """Its type on the server."""
     sorts: bool = True
     """If its text sorts as its values do."""
 
@@ -271,8 +273,9 @@ class MssqlSource:
 
     def _reached(self, since: str) -> str:
         name = ident(self._job.cursor)
-        kind = self.schema.field(self._job.cursor).type
-        if not all(column.sorts for column in self._columns if column.name == self._job.cursor):
+        (column,) = [column for column in self._columns if column.name == self._job.cursor]
+        kind = column.kind
+        if not column.sorts:
             raise EngineFailed(
                 f"the column {self._job.cursor!r} of {place(self._endpoint)} can't be a cursor: its text does not sort",
                 hint="go by another column",
@@ -282,7 +285,11 @@ class MssqlSource:
             # text is compared by its UTF-8 bytes on this side, so the server must do so too
             return f"CAST({name} {_UTF8} AS varchar(max)) >= CAST({literal(since)} {_UTF8} AS varchar(max))"
         value = since.removesuffix("Z") + (" +00:00" if pa.types.is_timestamp(kind) and kind.tz else "")
-        return f"{name} >= CAST({literal(value)} AS {column_type(kind)})"
+        wanted = f"CAST({literal(value)} AS {column_type(kind)})"
+        if column.native == "datetime":
+            # It counts three-hundredths of a second: compared as a datetime2, what was read as .187 is .1866667.
+            wanted = f"CAST({wanted} AS datetime)"
+        return f"{name} >= {wanted}"
 
     def _batch(self, rows: Sequence[Sequence[Any]]) -> pa.RecordBatch:
         columns = [
@@ -317,7 +324,7 @@ def _column(name: str, native: str, nullable: bool, *, ordered: bool = False) ->
     """How a column travels. What has a seventh digit goes as text, unless it is `ordered`: then such a digit raises."""
     plain = native.partition("(")[0]
     if native in _SEVENTH and not ordered:
-        return _Column(name, pa.string(), nullable, "CONVERT(nvarchar(40), {}, 121)")
+        return _Column(name, pa.string(), nullable, "CONVERT(nvarchar(40), {}, 121)", native)
     if found := re.fullmatch(r"decimal\((\d+),(\d+)\)", native):
         kind: pa.DataType | None = pa.decimal128(int(found[1]), int(found[2]))
     else:
@@ -327,7 +334,8 @@ def _column(name: str, native: str, nullable: bool, *, ordered: bool = False) ->
             f"the column {name!r} is of the type {native}, which the native engine can't carry exactly",
             hint="leave the column out through a view",
         )
-    return _Column(name, kind, nullable, "{}" if plain in _AS_IT_IS else _AS_TEXT[plain], sorts=plain not in _OWN)
+    form = "{}" if plain in _AS_IT_IS else _AS_TEXT[plain]
+    return _Column(name, kind, nullable, form, native, sorts=plain not in _OWN)
 
 
 def incoming(values: list[Any], kind: pa.DataType) -> pa.Array:
