@@ -16,7 +16,7 @@ from ...core.wire import HistoryColumns, Job, Window
 from ...errors import EngineFailed
 from .address import place, told
 from .arrow import Batches, additions, convert, grouped
-from .clickhouse import column_type, columns_query, connect, days_condition, for_server, ident, literal
+from .clickhouse import LONG, column_type, columns_query, connect, days_condition, for_server, ident, literal
 from .clickhouse_state import Pending, StateTable
 from .ports import Counts
 from .staging import Staging
@@ -249,7 +249,8 @@ class ClickHouseSink:
 
     def _partitions(self, name: str, days: tuple[Window, ...]) -> set[str]:
         condition = days_condition(self._job.partition, days)
-        found = self._client.query(f"SELECT DISTINCT _partition_id FROM {self._table(name)} WHERE {condition}")
+        query = f"SELECT DISTINCT _partition_id FROM {self._table(name)} WHERE {condition}"
+        found = self._client.query(query, settings=dict(LONG))
         return {str(row[0]) for row in found.result_rows}
 
     def _versions(self) -> Counts:

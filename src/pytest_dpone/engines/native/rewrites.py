@@ -34,12 +34,12 @@ def partition_replace(run: Run) -> RunFacts:
     no_watermark(run)
     named = run.job.partitions
     found: set[dt.date] = set()
-    extract = ALL if named is None else Extract(days=_single(named))
+    extract = ALL if named is None else Extract(days=_windows(named))
     with run.phase("stage", reached="staged"):
         written = run.sink.stage(_watched(run, run.rows(extract), found))
     cleared = set(named or ()) if run.job.empty_partition == "clear" else set()
     with run.phase("apply", reached="applied"):
-        run.sink.rewrite(_single(found | cleared), None)
+        run.sink.rewrite(_windows(found | cleared), None)
     return RunFacts(read=run.read, written=written, seconds=run.seconds)
 
 
@@ -56,7 +56,8 @@ def backfill(run: Run) -> RunFacts:
         start = max(start, dt.date.fromisoformat(state.watermark))
     written = 0
     while start < window.stop:
-        chunk = Window(start=start, stop=min(start + dt.timedelta(days=job.chunk_days), window.stop))
+        days = min(job.chunk_days, (window.stop - start).days)
+        chunk = Window(start=start, stop=start + dt.timedelta(days=days))
         state = changed(state, load=job.backfill_id, watermark=chunk.stop.isoformat())
         with run.phase("stage", reached="staged"):
             written += run.sink.stage(run.rows(Extract(days=(chunk,))))
@@ -93,5 +94,18 @@ def _watched(run: Run, batches: Batches, found: set[dt.date]) -> Batches:
         yield batch
 
 
-def _single(days: set[dt.date] | tuple[dt.date, ...]) -> tuple[Window, ...]:
-    return tuple(Window(start=day, stop=day + dt.timedelta(days=1)) for day in sorted(days))
+def _windows(days: set[dt.date] | tuple[dt.date, ...]) -> tuple[Window, ...]:
+    """The days as windows, as few as there can be: each is a term of what a server is asked."""
+    if dt.date.max in days:
+        raise EngineFailed(
+            f"the day {dt.date.max} has no day after it, so no window ends with it",
+            hint="leave its rows out, or load with another strategy",
+        )
+    windows: list[Window] = []
+    for day in sorted(set(days)):
+        after = day + dt.timedelta(days=1)
+        if windows and windows[-1].stop == day:
+            windows[-1] = Window(start=windows[-1].start, stop=after)
+        else:
+            windows.append(Window(start=day, stop=after))
+    return tuple(windows)
