@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace as changed
 from types import MappingProxyType
 
 import pyarrow as pa
@@ -17,6 +18,7 @@ from ...errors import EngineFailed
 from .address import place, told
 from .arrow import Batches, additions, convert, grouped
 from .clickhouse import LONG, column_type, columns_query, connect, days_condition, for_server, ident, literal
+from .clickhouse_deletes import wait_for_deletes
 from .clickhouse_state import Pending, StateTable
 from .ports import Counts
 from .staging import Staging
@@ -60,11 +62,14 @@ class ClickHouseSink:
         digest = hashlib.sha256(job.sink.table.encode()).hexdigest()[:24]
         self._stage_name, self._delta_name = f"dpone_stage_{digest}", f"dpone_delta_{digest}"
         self._gone_name = f"dpone_gone_{digest}"
+        self._digest = digest
         self._beside = {self._stage_name, self._delta_name, self._gone_name}
         """Tables of ours beside the target: until `prepare` has looked, those that there may be."""
         self._schema = pa.schema([])
         self._exists = False
         self._staged = 0
+        self._deleting = True
+        """If a delete may be under way: one of this run, or of a run before it until `prepare` has looked."""
         self._closed = False
         with told(self._endpoint, "opening the sink", beside=job.staging):
             self._area = Staging(job, job.staging) if job.staging else None
@@ -77,6 +82,9 @@ class ClickHouseSink:
         with told(self._endpoint, "preparing the sink", beside=self._job.staging):
             engines = self._engines()
             self._beside &= engines.keys()
+            if self._beside:
+                wait_for_deletes(self._client, self._endpoint, self._digest)
+            self._deleting = False
             self._recover()
             self._drop_staging()
             engine = engines.get(self._job.sink.table)
@@ -160,11 +168,18 @@ class ClickHouseSink:
         return counts
 
     def rewrite(self, days: tuple[Window, ...] | None, state: State | None) -> None:
-        """See `Sink.rewrite`. Each day is replaced in one step; a kill between two is mended by the next run."""
-        if not self._exists or days is None:
+        """See `Sink.rewrite`. Each day is replaced in one step; a kill between two is mended by the next run.
+
+        A state that says that nothing is done comes before the first row of a table with a state: so a kill right after
+        the row leaves none whose state is gone.
+        """
+        if days is None or (not self._exists and state is None):
             self.replace()
         else:
             with told(self._endpoint, "rewriting", beside=self._job.staging):
+                self._create_target()
+                if state is not None and self.state() is None:
+                    self._states.write(changed(state, load="", watermark=None).to_text())
                 self._replace_partitions(days)
                 self._moment("committing")
                 self._drop_staging()
@@ -184,13 +199,13 @@ class ClickHouseSink:
         return counts
 
     def close(self) -> None:
-        """See `Sink.close`. What is pending stays for the next run."""
+        """See `Sink.close`. What is pending stays for the next run, and so does what a delete may still read."""
         if self._closed:
             return
         self._closed = True
         with suppress(EngineFailed), told(self._endpoint, "cleaning up", beside=self._job.staging):
             self._clear_area()
-            if self._beside and not self._states.pending():
+            if self._beside and not self._deleting and not self._states.pending():
                 self._drop_staging()
 
     @property
@@ -301,7 +316,9 @@ class ClickHouseSink:
         target = self._table(self._job.sink.table)
         deleted = self._number(f"SELECT count() FROM {target} FINAL WHERE {condition}")
         if deleted:
+            self._deleting = True
             self._client.command(f"DELETE FROM {target} WHERE {condition}", settings=_DELETE)
+            self._deleting = False
         return deleted
 
     def _send(self, gone: pa.Table) -> bool:
