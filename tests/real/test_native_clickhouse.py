@@ -144,7 +144,7 @@ def test_a_backfill_goes_on_after_a_kill_at_any_statement_of_its_first_chunk(
 def test_very_many_days_are_replaced(place: Bench, step: int) -> None:
     """Of days side by side and of every second one: each as a term of its own would be too long for a server."""
     place.seed("postgres", daily(0, 2, 4), DAILY)
-    days = tuple(FIRST + dt.timedelta(days=step * number) for number in range(5000))
+    days = tuple(FIRST + dt.timedelta(days=step * number) for number in range(20_000))
     job = place.job(PAIR, Strategy.PARTITION_REPLACE, schema=DAILY, partitions=days)
     assert run(job).written == 3
     place.sql("postgres", 'DELETE FROM "{ns}".src WHERE id = 2')
