@@ -18,6 +18,7 @@ from . import acts, conduct, crash, evolve, logged, rejects
 from .act import Act
 from .foreign import support_of
 from .limit import Limit, TimedOut
+from .memory import give_back
 from .settings import RunSettings, several_batches
 from .stage import Stage, stage_for, tear_down
 from .step import CLEAN_UP, OnStep, Step, silent
@@ -57,6 +58,7 @@ def certify(
             problem = _play(stage, engine, played, on_step, Limit(settings.case_timeout))
     except Exception as error:
         problem = f"the harness failed: {described(error)}"
+    give_back()
     problem = _scrubbed(problem, services)[:MAX_ERROR]
     causes = [text for text in (_first_red(played), problem) if text]
     if not causes and not any(act.diff is not None and act.diff.expected_rows for act in played):

@@ -196,6 +196,19 @@ class DropsColumns(PassingSink):
             return self._inner.prepare(schema)
 
 
+class WidensColumns(PassingSink):
+    """Gives the table the wider type that the source has. For Postgres."""
+
+    def prepare(self, schema: pa.Schema) -> bool:
+        """Alters the column that the source has widened."""
+        try:
+            return self._inner.prepare(schema)
+        except EngineFailed:
+            if "medium" in schema.names and schema.field("medium").type == pa.int64():
+                execute(self._job, "ALTER TABLE {table} ALTER COLUMN medium TYPE bigint")
+            return self._inner.prepare(schema)
+
+
 class NeverBackfillsAgain(PassingSink):
     """Takes another backfill for the one that is done."""
 
