@@ -74,10 +74,18 @@ def test_only_cdc_has_integer_keys_whatever_its_turn() -> None:
 @pytest.mark.parametrize(
     ("family", "contract", "reason"),
     [
-        (Family("mine", integer_keys="its keys are numbers"), Contract("mine", "text"), "its keys are numbers"),
+        (
+            Family("mine", integer_keys="its keys are numbers"),
+            Contract("mine", "text", native=("t",)),
+            "its keys are numbers",
+        ),
         (Family("mine"), Contract("mine", "text", "rejected", error="x"), "a table of mine has no text as a "),
-        (Family("mine", sink=False), Contract("mine", "text", source=False), "a table of mine has no text as a source"),
-        (Family("mine"), Contract("mine", "text"), ""),
+        (
+            Family("mine", sink=False),
+            Contract("mine", "text", native=("t",), source=False),
+            "a table of mine has no text as a source",
+        ),
+        (Family("mine"), Contract("mine", "text", native=("t",)), ""),
         (Family("mine"), Contract("mine", "text", "rejected", feature="nul", error="x"), ""),
     ],
 )

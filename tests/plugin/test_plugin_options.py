@@ -230,6 +230,23 @@ def test_a_release_profile_refuses_a_dataset_that_proves_too_little(project: Pro
 
 
 @pytest.mark.parametrize(
+    ("little", "nobody"),
+    [
+        (["--dpone-rows=10"], "reinsert, insert_at_tie, insert_late"),
+        (["--dpone-change-ratio=0.000001", "--dpone-delete-ratio=0.0000001"], "delete, reinsert"),
+    ],
+)
+def test_a_release_profile_refuses_rows_too_few_for_all_that_can_happen(
+    project: Project, little: list[str], nobody: str
+) -> None:
+    result = project.run("--dpone-profile=real_local", *little)
+    assert result.ret == 4
+    assert "has no row for: " in result.stderr.str()
+    assert nobody in result.stderr.str()
+    assert project.run(FULL, *little).ret == 0
+
+
+@pytest.mark.parametrize(
     "other", ["--dpone-case=*", "--dpone-source=alpha", "--dpone-engine=native", "--dpone-profile=real_local"]
 )
 def test_the_selfcheck_goes_with_no_selection(project: Project, other: str) -> None:

@@ -305,6 +305,23 @@ def test_a_reader_that_sees_half_a_table_is_told(world: World) -> None:
     assert "a reader saw 1 rows with the sum " in record.detail
 
 
+def test_a_reader_that_sees_rows_updated_in_place_is_told(world: World) -> None:
+    right = world.engine.put
+
+    def slow(job: Job, rows: pa.Table) -> None:
+        import time
+
+        old = world.catalog.tables.get((job.sink.namespace, job.sink.table))
+        if old is not None:
+            place = old.schema.get_field_index("revision")
+            right(job, old.set_column(place, old.field(place), pc.add(old["revision"], 1)))
+            time.sleep(0.1)
+        right(job, rows)
+
+    world.replace("put", slow)
+    assert red(world.certify(Strategy.FULL_REFRESH)) == ["change.swap"]
+
+
 def test_a_reader_that_sees_no_table_is_told(world: World) -> None:
     right = world.engine.put
 
@@ -351,6 +368,24 @@ def test_an_engine_that_raises_is_red_and_tells_no_secret(world: World) -> None:
     record = world.certify(Strategy.FULL_REFRESH)
     assert record.detail == "act load: RuntimeError: could not connect to postgresql://u:***@127.0.0.1:1/x"
     assert memory.SECRET not in record.model_dump_json()
+
+
+@pytest.mark.parametrize("place", range(1930, 2000, 7))
+def test_the_cut_of_a_long_error_leaves_no_part_of_a_secret(world: World, place: int) -> None:
+    def dies(job: Job) -> RunFacts:
+        raise RuntimeError("x" * place + job.source.url.get_secret_value())
+
+    world.replace("run", dies)
+    record = world.certify(Strategy.FULL_REFRESH).model_dump_json()
+    assert memory.SECRET[:4] not in record
+
+
+def test_a_case_without_any_row_is_not_a_pass(world: World) -> None:
+    nothing = SETTINGS.model_copy(update={"dataset": "empty", "change_ratio": 0.0, "delete_ratio": 0.0})
+    record = world.certify(Strategy.FULL_REFRESH, nothing)
+    assert record.verdict is Verdict.FAILED
+    assert record.detail.startswith("no row was ever there to compare: raise --dpone-change-ratio")
+    assert record.rerun
 
 
 def test_an_engine_may_raise_a_very_long_error(world: World) -> None:

@@ -232,6 +232,33 @@ def test_a_key_of_another_form_is_found_of_a_row_and_of_a_tombstone(
     assert "events.keyed" in red(stage_of(topic, Strategy.SNAPSHOT_DIFF), ActName.LOG)
 
 
+def test_what_is_told_of_an_event_is_bounded() -> None:
+    topic = Topic()
+    topic.becomes(rows_after(Strategy.FULL_REFRESH, ActName.LOAD))
+    topic.written[0]["key"] = "k" * 900_000
+    topic.written[1]["run_id"] = "r" * 900_000
+    act = Act(ActName.LOAD)
+    judge(act, stage_of(topic, Strategy.FULL_REFRESH))
+    told = {check.name: check.detail for check in act.checks if not check.passed}
+    assert set(told) == {"events.keyed", "events.labels"}
+    assert all("…" in detail and len(detail) < 500 for detail in told.values())
+
+
+def test_only_the_events_since_the_last_act_are_counted() -> None:
+    topic, stage = Topic(), stage_of(Topic(), Strategy.FULL_REFRESH)
+    stage.sink = topic
+    for name in (ActName.LOAD, ActName.CHANGE):
+        topic.becomes(rows_after(Strategy.FULL_REFRESH, name), whole=True)
+        gone = topic.rows.keys() - rows_after(Strategy.FULL_REFRESH, name).keys()
+        for key in gone:
+            topic.write(key, None)
+        act = Act(name)
+        judge(act, stage)
+        assert not [check.name for check in act.checks if not check.passed]
+        rows, tombstones = expected_events(DATASET, Strategy.FULL_REFRESH, name)
+        assert act.observed["events"] == rows + tombstones
+
+
 def test_the_key_of_another_row_is_found() -> None:
     topic = Topic(DATASETS[KeyForm.TEXT])
     topic.becomes(rows_after(Strategy.SNAPSHOT_DIFF, ActName.LOAD))

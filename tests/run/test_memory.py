@@ -9,7 +9,7 @@ import pytest
 
 from pytest_dpone.core.wire import RunFacts
 from pytest_dpone.run.acts import Act, Counted
-from pytest_dpone.run.memory import PeakMemory
+from pytest_dpone.run.memory import PeakMemory, give_back
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the peak")
@@ -23,6 +23,24 @@ def test_the_peak_is_that_of_the_time_since() -> None:
     assert high is not None
     assert after is not None
     assert high - after > 40
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the resident set")
+def test_what_is_free_is_given_back() -> None:
+    def resident() -> float:
+        return PeakMemory().megabytes() or 0.0
+
+    give_back()
+    before = resident()
+    # Small ones: a large one has pages of its own, which go back by themselves. The last one keeps the heap's end.
+    blocks = [bytearray(2**14) for _ in range(8_000)]
+    last = [bytearray(2**14)]
+    del blocks
+    held = resident()
+    give_back()
+    assert held - before > 100
+    assert resident() - before < 30
+    assert last
 
 
 def test_where_nobody_tells_nothing_is_invented(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:  # type: ignore[no-untyped-def]

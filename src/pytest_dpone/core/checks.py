@@ -65,9 +65,14 @@ CHECKS: Mapping[str, Meaning] = MappingProxyType(
         "api.faults_met": Meaning("The server of the API has shown each of its faults.", _HARNESS),
         "api.patience": Meaning("The engine waits as long as the server of the API asked."),
         "rejects.*": Meaning("A value that the sink can't hold raises the declared error, and is not stored."),
-        "evolve.*.columns": Meaning("The sink has the columns that the engine promised for a changed source."),
+        "evolve.*.columns": Meaning(
+            "The sink has the columns that the engine promised for a changed source, of the right types."
+        ),
         "evolve.*.rows": Meaning("The sink has the rows that the engine promised for a changed source."),
-        "evolve.*": Meaning("A changed source is refused where the engine says so, and the sink stays as it was."),
+        "evolve.*": Meaning(
+            "A changed source is refused where the engine says so, and so is a value that a frozen column can't hold; "
+            "the sink stays as it was."
+        ),
         "crash.*.hit": Meaning("The engine was killed at the point where it was to be."),
         "crash.*.proof": Meaning("The services show that the killed run stood where it said."),
         "crash.cut.told": Meaning("A load whose connection was cut is told as an error, or is whole."),

@@ -231,14 +231,14 @@ class _Tally:
         return RowDifference(kind="changed", key=self._key(expected, row), columns=columns)
 
     def _key(self, rows: pa.RecordBatch, row: int) -> dict[str, str]:
-        return {name: _told(rows.column(name)[row].as_py()) for name in self.identity}
+        return {name: brief(rows.column(name)[row].as_py()) for name in self.identity}
 
     def _room(self, kind: str) -> int:
         return MAX_SAMPLES - sum(sample.kind == kind for sample in self.samples)
 
 
-def _told(value: object) -> str:
-    """A value of a key for people. Texts are in quotes, so that spaces at their ends are seen."""
+def brief(value: object) -> str:
+    """A value of a key for people, bounded in length. Texts are in quotes, so that spaces at their ends are seen."""
     text = visible(str(value)[: MAX_VALUE_SHOWN + 1])
     text = f"{text[:MAX_VALUE_SHOWN]}…" if len(text) > MAX_VALUE_SHOWN else text
     return f"'{text}'" if isinstance(value, str) else text

@@ -77,7 +77,8 @@ class Registry:
     ) -> None:
         """Add a family, with its contracts and its catalog if it is none of the shipped ones.
 
-        Raises `UsageError` for a name that is taken or can't be part of a case id, and for contracts of others.
+        Raises `UsageError` for a name that is taken or can't be part of a case id, for contracts of others, and for one
+        that could not be held to (`declared.check_contracts`).
         """
         import re
 
@@ -94,6 +95,10 @@ class Registry:
                 f"contracts of {', '.join(sorted(foreign))} came with the family {family.name!r}",
                 hint="a family brings its own contracts only",
             )
+        if contracts:
+            from .declared import check_contracts  # with Arrow, which somebody who makes contracts has loaded
+
+            check_contracts(contracts)
         self.families[family.name] = family
         self.contracts += contracts
         if catalog is not None:

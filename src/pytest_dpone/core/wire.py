@@ -147,8 +147,10 @@ class Support(Frozen):
     history: HistoryColumns = HistoryColumns()
     """`scd2`: the names of the interval's columns."""
     evolution: dict[Evolution, Literal["follows", "freezes", "refuses"]] = Field(default_factory=dict)
-    """What the engine does when the source's columns change: it changes the sink's, too, goes on with those that the
-    sink has, or raises and leaves the sink alone. It is held to that; of what it says nothing, nothing is tried."""
+    """What the engine does when the source's columns change. It is held to that; of what it says nothing, nothing is
+    tried. It `follows`: it changes the sink's columns, too. It `freezes`: it goes on with the columns and types of the
+    sink, and if one of them can't hold a value it raises and leaves the sink alone. It `refuses`: it raises and leaves
+    the sink alone."""
     via: tuple[str, ...] = ()
     """Families in which the engine can stage the rows of the case (`Case.via`, `Job.staging`)."""
     keeps_apart: bool = False

@@ -156,6 +156,8 @@ def _check_together(options: Options) -> None:
             f"deletes, or inserts and updates: too little for the profile {options.profile}\n"
             "hint: raise the ratios, such as 0.2 and 0.05, or use the profile local_live"
         )
+    if options.profile in RELEASES:
+        _check_fates(options)
     if options.dataset != "standard" and options.profile in RELEASES:
         raise pytest.UsageError(
             f"--dpone-dataset={options.dataset} proves too little for the profile {options.profile}\n"
@@ -170,6 +172,22 @@ def _check_together(options: Options) -> None:
         _check_selfcheck(options)
     if options.simulated:
         _check_simulated(options)
+
+
+def _check_fates(options: Options) -> None:
+    """A release needs rows for all that can happen to one: with a few there is no delete, no tie, no return."""
+    from dataclasses import asdict
+
+    from ..core.dataset.change import plan_counts
+
+    ratios = {"change_ratio": options.change_ratio, "delete_ratio": options.delete_ratio}
+    if nobody := [name for name, count in asdict(plan_counts(options.rows, **ratios)).items() if not count]:
+        raise pytest.UsageError(
+            f"--dpone-rows {options.rows} with --dpone-change-ratio {options.change_ratio} and --dpone-delete-ratio "
+            f"{options.delete_ratio} has no row for: {', '.join(nobody)}; "
+            f"too little for the profile {options.profile}\n"
+            "hint: raise the rows, such as 200, or the ratios, such as 0.2 and 0.05, or use the profile local_live"
+        )
 
 
 def _check_selfcheck(options: Options) -> None:

@@ -233,8 +233,8 @@ class _Attempt:
 
     def _missed(self, run: Doomed, point: str) -> bool:
         """A run that failed by itself can't be killed."""
-        ended = str((run.ended or {}).get("error", ""))[:200]
-        told = self.stage.scrub(f"it never came to {point} {ended}".strip())
+        ended = self.stage.scrub(str((run.ended or {}).get("error", "")))[:200]
+        told = f"it never came to {point} {ended}".strip()
         self._check("hit", expected="killed", actual="it ended", detail=told)
         return False
 

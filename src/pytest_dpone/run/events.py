@@ -9,12 +9,14 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import reduce
 from types import MappingProxyType
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..core.dataset import Dataset, partitions
+from ..core.diff import brief
 from ..core.kinds import ID, TableSchema
 from ..core.model import ActName, Check, Strategy
 from ..core.oracle import expect
@@ -33,6 +35,8 @@ _BEFORE: Mapping[ActName, ActName | None] = MappingProxyType(
     }
 )
 """Acts whose number of events is known, and the act before each."""
+_AT_ONCE = 8192
+"""Events that are Python objects at once: those of a million rows would take gigabytes."""
 
 
 @dataclass(slots=True)
@@ -75,15 +79,25 @@ def judge(act: Act, stage: Stage) -> None:
     if not stage.sink_folds or not isinstance(stage.sink, Events):
         return
     found = stage.sink.events(stage.sink_space, stage.table, (ID, "revision"))
-    fresh = [event for event in found.to_pylist() if event["offset"] >= stage.judged.get(event["partition"], 0)]
+    fresh = _since(found, stage.judged)
     if act.name in _BEFORE:
         rows, gone = expected_events(stage.dataset, stage.case.strategy, act.name)
-        tombstones = sum(event[ID] is None for event in fresh)
-        told = f"{len(fresh) - tombstones} rows, {tombstones} tombstones"
+        tombstones = fresh.column(ID).null_count
+        told = f"{fresh.num_rows - tombstones} rows, {tombstones} tombstones"
         act.check("events.count", expected=f"{rows} rows, {gone} tombstones", actual=told)
-    _judge_each(act, stage, found, fresh=len(fresh))
+    _judge_each(act, stage, found)
+    act.observed["events"] = fresh.num_rows
     ends = found.group_by("partition").aggregate([("offset", "max")]).to_pylist()
     stage.judged.update((each["partition"], each["offset_max"] + 1) for each in ends)
+
+
+def _since(events: pa.Table, judged: Mapping[int, int]) -> pa.Table:
+    """The events that were not there when the act before was judged: from the offset in `judged` of each partition."""
+    old = [
+        pc.and_(pc.equal(events.column("partition"), partition), pc.less(events.column("offset"), stop))
+        for partition, stop in judged.items()
+    ]
+    return events.filter(pc.invert(reduce(pc.or_, old))) if old else events
 
 
 def watched(act: Act, stage: Stage, run: Callable[[], RunFacts]) -> RunFacts:
@@ -131,26 +145,26 @@ def _revisions(dataset: Dataset, strategy: Strategy, act: ActName) -> dict[int, 
     return found
 
 
-def _judge_each(act: Act, stage: Stage, events: pa.Table, *, fresh: int) -> None:
+def _judge_each(act: Act, stage: Stage, events: pa.Table) -> None:
     """Walk through all events; those of earlier acts were judged, and are needed to know what was there."""
     seen = _Seen()
-    declared = _declared(stage.dataset, events.column(ID))
-    for event, wanted in zip(events.to_pylist(), declared, strict=True):
-        key = event["key"]
-        if key != wanted and not (wanted is None and _well_formed(key, stage.dataset.schema)):
-            told = f"not that of the row, {wanted!r}" if wanted is not None else "that of no row"
-            seen.blame("keyed", event, f"the key {key!r} is {told}")
-            continue
-        _order(seen, event, key)
-        _labels(seen, event, key, stage)
+    for some in events.to_batches(max_chunksize=_AT_ONCE):
+        declared = _declared(stage.dataset, some.column(ID))
+        for event, wanted in zip(some.to_pylist(), declared, strict=True):
+            key = event["key"]
+            if key != wanted and not (wanted is None and _well_formed(key, stage.dataset.schema)):
+                told = f"not that of the row, {brief(wanted)}" if wanted is not None else "that of no row"
+                seen.blame("keyed", event, f"the key {brief(key)} is {told}")
+                continue
+            _order(seen, event, key)
+            _labels(seen, event, key, stage)
     for check in ("keyed", "order", "labels"):
         act.check(f"events.{check}", expected=0, actual=seen.wrong[check], detail=seen.samples.get(check, ""))
-    act.observed["events"] = fresh
 
 
-def _declared(dataset: Dataset, numbers: pa.ChunkedArray) -> list[str | None]:
+def _declared(dataset: Dataset, numbers: pa.Array) -> list[str | None]:
     """For each row, by its number, the key that its events must have; None for a tombstone, which has no row."""
-    keys = iter(dataset.keys(numbers.drop_null().combine_chunks()).to_pylist())
+    keys = iter(dataset.keys(numbers.drop_null()).to_pylist())
     return [None if number is None else _spelled(next(keys)) for number in numbers.to_pylist()]
 
 
@@ -173,11 +187,11 @@ def _order(seen: _Seen, event: Mapping[str, object], key: str) -> None:
     partition, revision = event["partition"], event["revision"]
     assert isinstance(partition, int)
     if seen.partitions.setdefault(key, partition) != partition:
-        seen.blame("order", event, f"the key {key} is in the partition {seen.partitions[key]}, too")
+        seen.blame("order", event, f"the key {brief(key)} is in the partition {seen.partitions[key]}, too")
     if not isinstance(revision, int):
         return
     if revision < seen.revisions.get(key, 0):
-        seen.blame("order", event, f"revision {revision} of the key {key} after {seen.revisions[key]}")
+        seen.blame("order", event, f"revision {revision} of the key {brief(key)} after {seen.revisions[key]}")
     seen.revisions[key] = revision
 
 
@@ -190,7 +204,8 @@ def _labels(seen: _Seen, event: Mapping[str, object], key: str, stage: Stage) ->
         op = "update" if key in seen.present else "insert"
         seen.present.add(key)
     wanted = (op, stage.settings.run_id)
-    if (event["op"], event["run_id"]) != wanted:
-        seen.blame("labels", event, f"headers say {event['op']!r} of {event['run_id']!r}, not {wanted}")
-    elif op != "delete" and (event["told_op"], event["told_run_id"]) != wanted:
-        seen.blame("labels", event, f"the body says {event['told_op']!r} of {event['told_run_id']!r}, not {wanted}")
+    for where, place in (("headers say", ""), ("the body says", "told_")):
+        said = event[f"{place}op"], event[f"{place}run_id"]
+        if said != wanted and not (place and op == "delete"):  # a tombstone has no body
+            seen.blame("labels", event, f"{where} {brief(said[0])} of {brief(said[1])}, not {wanted}")
+            return

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from functools import partial
+from typing import Literal
 
 from ..core.dataset.evolved import ADDED, DROPPED, RENAMED, WIDENED, Evolved
 from ..core.diff import visible
@@ -25,6 +27,7 @@ ROUTES = (
     ("minio", "postgres"),
     ("clickhouse", "postgres"),
 )
+Promise = Literal["follows", "freezes", "refuses"]
 STRATEGY = Strategy.INCREMENTAL_MERGE
 """The one whose table stays, so that its columns must change or not."""
 
@@ -38,25 +41,33 @@ def evolve(act: Act, stage: Stage, engine: Engine) -> None:
     """One table per change of the columns; each is loaded, changed, and loaded again."""
     for change, promise in stage.support.evolution.items():
         act.planned[str(change)] = promise
-        beside = small(stage, f"evolve_{change}", number=0)
-        evolved = Evolved(change, beside.dataset.schema)
-        _prepare(act, beside, engine, evolved)
-        if promise == "refuses":
-            _refused(act, beside, engine, change)
-        else:
-            act.run(engine, beside.job(ActName.CHANGE, schema=evolved.schema))
-            _judge(act, beside, evolved, follows=promise == "follows")
+        _play(act, small(stage, f"evolve_{change}", number=0), engine, change, promise)
 
 
-def _prepare(act: Act, stage: Stage, engine: Engine, evolved: Evolved) -> None:
-    """Load the table, change its source's columns, then its rows."""
+def _play(act: Act, stage: Stage, engine: Engine, change: Evolution, promise: Promise) -> None:
+    """Load the table, change its source's columns, then its rows, and hold the engine to its promise."""
     schema = stage.dataset.schema
     stage.source.create(stage.source_space, stage.table, schema)
     stage.source.load(stage.source_space, stage.table, schema, stage.dataset.before())
     act.run(engine, stage.job(ActName.LOAD))
-    _alter(stage, evolved.change)
+    loaded = dict(stage.sink.columns(stage.sink_space, stage.table))
+    evolved = Evolved(change, schema, wide=promise != "freezes" or _takes_wide(stage, loaded))
+    _alter(stage, change)
     commits = [evolved.commit(commit) for commit in stage.dataset.commits()]
     stage.source.change(stage.source_space, stage.table, evolved.schema, commits)
+    if promise == "refuses":
+        _refused(act, stage, engine, change)
+        return
+    act.run(engine, stage.job(ActName.CHANGE, schema=evolved.schema))
+    _judge(act, stage, evolved, frozen=loaded if promise == "freezes" else None)
+    if change is Evolution.WIDEN and not evolved.wide:
+        stage.source.change(stage.source_space, stage.table, evolved.schema, [evolved.unfit(commits)])
+        _refused(act, stage, engine, change)
+
+
+def _takes_wide(stage: Stage, loaded: Mapping[str, str]) -> bool:
+    """If the sink's column has held the wider kind from the first load on, so that there is nothing to refuse."""
+    return stage.dataset.contracts.accepts(stage.case.sink, WIDENED.kind, loaded.get(WIDENED.name, ""))
 
 
 def _alter(stage: Stage, change: Evolution) -> None:
@@ -93,17 +104,32 @@ def _refused(act: Act, stage: Stage, engine: Engine, change: Evolution) -> None:
     )
 
 
-def _judge(act: Act, stage: Stage, evolved: Evolved, *, follows: bool) -> None:
-    """Columns and rows of the sink: with the change where the engine follows, with the old columns where it freezes."""
-    schema = evolved.schema if follows else evolved.before
-    found = list(stage.sink.columns(stage.sink_space, stage.table))
-    missing = [visible(f.name) for f in schema.fields if f.name not in found]
-    surplus = [visible(name) for name in found if name not in {f.name for f in schema.fields}]
-    told = "; ".join([f"{name} is missing" for name in missing] + [f"{name} is not expected" for name in surplus])
+def _judge(act: Act, stage: Stage, evolved: Evolved, *, frozen: Mapping[str, str] | None) -> None:
+    """Columns and rows of the sink: with the change where the engine follows, else with the columns as they were."""
+    stays = frozen is not None and not (evolved.change is Evolution.WIDEN and evolved.wide)
+    schema = evolved.before if stays else evolved.schema
+    found = stage.sink.columns(stage.sink_space, stage.table)
+    told = "; ".join(_wrong(stage, schema, found, frozen))
     name = f"evolve.{evolved.change}"
     act.check(f"{name}.columns", expected="", actual=told)
     if not told:
         act.check_rows(f"{name}.rows", _compared(stage, evolved, schema))
+
+
+def _wrong(
+    stage: Stage, schema: TableSchema, found: Mapping[str, str], frozen: Mapping[str, str] | None
+) -> Iterator[str]:
+    """What is wrong with the columns `found`, by name and by type."""
+    for field in schema.fields:
+        native = found.get(field.name)
+        if native is None:
+            yield f"{visible(field.name)} is missing"
+        elif not stage.dataset.contracts.accepts(stage.case.sink, field.kind, native):
+            yield f"{visible(field.name)} is {visible(native)}, not accepted for {field.kind}"
+        elif frozen is not None and frozen.get(field.name) != native:
+            yield f"{visible(field.name)} is {visible(native)}, and was {visible(frozen.get(field.name, 'absent'))}"
+    for name in stage.unexpected(found, {field.name for field in schema.fields}):
+        yield f"{visible(name)} is not expected"
 
 
 def _compared(stage: Stage, evolved: Evolved, schema: TableSchema) -> DiffReport:

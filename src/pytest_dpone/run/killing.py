@@ -13,7 +13,9 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from ..core.wire import Job
+from pydantic import SecretStr
+
+from ..core.wire import Job, scrub
 from ..errors import EngineFailed
 
 PATIENCE = 120.0
@@ -32,6 +34,7 @@ class Doomed:
         self.moments: list[str] = []
         self.ended: dict[str, object] | None = None
         self._patience = patience
+        self._urls: list[SecretStr] = []
         self._errors = tempfile.TemporaryFile(prefix="pytest-dpone-")  # noqa: SIM115 - closed by `close`
         self._process = subprocess.Popen(
             [*command, engine],
@@ -44,6 +47,7 @@ class Doomed:
 
     def begin(self, job: Job, *stops: Stop) -> None:
         """Let it do the job, and wait at each of `stops`."""
+        self._urls = [each.url for each in (job.source, job.sink, job.staging) if each is not None]
         self._write(json.dumps({"stops": stops, "job": json.loads(job.to_json())}))
 
     def go_on(self) -> None:
@@ -116,11 +120,15 @@ class Doomed:
         """Raises `EngineFailed`."""
         self._process.wait()
         self._errors.seek(0)
-        told = self._errors.read()[-2000:].decode(errors="replace").strip()
+        told = self._plain(self._errors.read())[-2000:].strip()
         raise EngineFailed(
             f"the engine's process ended with status {self._process.returncode} and no facts: {told}",
             hint="the text above is what it wrote to standard error",
         )
+
+    def _plain(self, told: bytes) -> str:
+        """Without secrets, before any cut: half of one would not be found."""
+        return scrub(told.decode(errors="replace"), self._urls)
 
     def _take(self, line: bytes) -> None:
         try:
@@ -129,7 +137,7 @@ class Doomed:
             word = None
         if not isinstance(word, dict):
             raise EngineFailed(
-                f"the engine's process told {line[:200]!r}, which is no line of its protocol",
+                f"the engine's process told {self._plain(line).rstrip()[:200]!r}, which is no line of its protocol",
                 hint="see pytest_dpone.engines.child",
             )
         if "moment" in word:

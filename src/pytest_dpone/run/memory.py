@@ -1,11 +1,26 @@
-"""How much memory this process needs while an engine runs in it."""
+"""How much memory this process needs while an engine runs in it, and giving it back afterwards."""
 
 from __future__ import annotations
 
+import ctypes
 from pathlib import Path
+
+import pyarrow as pa
 
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
+
+
+def give_back() -> None:
+    """Hand memory that is free to the system, where that can be asked for.
+
+    Arrow's pool and the heap of glibc keep what they have had. A worker that plays case after case would come to hold
+    what its largest ones have needed, all together.
+    """
+    pa.default_memory_pool().release_unused()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 class PeakMemory:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -156,11 +156,14 @@ class Stage:
         if self.case.strategy is Strategy.SCD2:
             wrong += [f"{visible(name)} is missing" for name in self.support.history.names if name not in found]
             expected.update(self.support.history.names)
-        own = self.support.own_columns
-        surplus = [n for n in found if n not in expected and not any(fnmatchcase(n, glob) for glob in own)]
-        wrong += [f"{visible(name)} is not expected" for name in surplus]
+        wrong += [f"{visible(name)} is not expected" for name in self.unexpected(found, expected)]
         detail = "; ".join(wrong[:8]) + (f"; … {len(wrong)} in all" if len(wrong) > 8 else "")
         return Check(name="schema", passed=not wrong, expected=len(expected), actual=len(found), detail=detail)
+
+    def unexpected(self, found: Iterable[str], expected: Collection[str]) -> list[str]:
+        """Of the columns `found` those that are neither expected nor the engine's own."""
+        own = self.support.own_columns
+        return [n for n in found if n not in expected and not any(fnmatchcase(n, glob) for glob in own)]
 
     def fingerprint_of(self, expectation: Expectation, column: str = "") -> Fingerprint:
         """What a polling reader must see when the sink holds exactly `expectation`.

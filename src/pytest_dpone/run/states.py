@@ -24,7 +24,8 @@ def two_runs(act: Act, stage: Stage) -> None:
     diff = stage.compare_sink(stage.expect(ActName.CHANGE))
     told = "" if diff.equal else f"{diff.missing} lost, {diff.duplicated} doubled, {diff.extra} extra"
     right = diff.equal and done > 0
-    detail = told or ("" if done else f"both failed: {ends[0].get('error')}")
+    why = stage.scrub(str(ends[0].get("error")))[:200]
+    detail = told or ("" if done else f"both failed: {why}")
     act.checks.append(
         Check(name="state_two_runs", passed=right, expected="one load", actual=f"{done} done", detail=detail)
     )

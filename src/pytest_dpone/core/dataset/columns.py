@@ -156,7 +156,8 @@ def _kept(sink: str, kind: str, contracts: Contracts) -> bool:
     if found is None and not is_own(kind):
         raise UsageError(
             f"the contracts of {sink} say nothing of {kind}",
-            hint=f"give the family a Contract({sink!r}, {kind!r}, …); how='rejected' leaves such columns out",
+            hint=f"give the family a Contract({sink!r}, {kind!r}, …); such columns are left out by "
+            f"Contract({sink!r}, {kind!r}, 'rejected', error=\"…\")",
         )
     if found is None or found.how == "rejected":
         return False

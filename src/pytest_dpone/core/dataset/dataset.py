@@ -177,7 +177,7 @@ class Dataset:
                     yield self._rejection(kind, edge.feature, contract.error, edge.value)
 
     def _rejection(self, kind: str, feature: str, error: str, value: object) -> Rejection:
-        schema = TableSchema((*ROLES, *FIELDS[self.key], Field("value", kind, nullable=False)), KEYS[self.key])
+        schema = TableSchema((*ROLES, *FIELDS[self.key], Field("value", kind, nullable=value is None)), KEYS[self.key])
         first = arange(1, 2)
         roles = [self._role(field, first, _fates_array(bytes([Fate.KEEP]))) for field in ROLES]
         key = self.keys(first).combine_chunks()

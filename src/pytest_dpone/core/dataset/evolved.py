@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import datetime as dt
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
@@ -18,6 +19,8 @@ WIDENED = Field("medium", "int64", nullable=False)
 """The column that becomes wider: it was an int32."""
 DROPPED = "flag"
 RENAMED = ("note", "remark")
+_BEYOND = 1 << 32
+"""What an int32 is moved by, away from zero, so that it is none any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,8 @@ class Evolved:
 
     change: Evolution
     before: TableSchema
+    wide: bool = True
+    """If the rows that are written after a column was widened have values that its old type can't hold."""
 
     @property
     def schema(self) -> TableSchema:
@@ -62,6 +67,23 @@ class Evolved:
         """A commit that is made after the change."""
         return replace(commit, updates=self._table(commit.updates), inserts=self._table(commit.inserts))
 
+    def unfit(self, commits: Sequence[Commit]) -> Commit:
+        """One more change: of the row with the latest cursor, to a value that the widened column's old type can't hold.
+
+        `commits` are those that were made after the change, of which there is one with a row.
+        """
+        rows = pa.concat_tables([rows for commit in commits for rows in (commit.updates, commit.inserts)])
+        row = rows.sort_by(self.before.cursor).slice(rows.num_rows - 1)
+        second = pa.scalar(dt.timedelta(seconds=1), pa.duration("us"))
+        for name, values in (
+            (self.before.cursor, pc.add(row.column(self.before.cursor), second)),
+            ("revision", pc.add(row.column("revision"), 1)),
+            (WIDENED.name, _beyond(row.column(WIDENED.name))),
+        ):
+            place = row.schema.get_field_index(name)
+            row = row.set_column(place, row.schema.field(place), values)
+        return Commit(rows.slice(0, 0).select(list(self.before.key)), row, rows.slice(0, 0))
+
     def _table(self, rows: pa.Table) -> pa.Table:
         batches = [self._changed(batch, later=pa.repeat(pa.scalar(True), len(batch))) for batch in rows.to_batches()]
         return pa.Table.from_batches(batches, self.schema.arrow())
@@ -73,6 +95,14 @@ class Evolved:
     def _column(self, batch: pa.RecordBatch, field: Field, later: pa.Array) -> pa.Array:
         if self.change is Evolution.ADD and field == ADDED:
             return pc.if_else(later, batch.column(ID), pa.scalar(None, pa.int64()))
+        if self.change is Evolution.WIDEN and field == WIDENED:
+            values = batch.column(field.name).cast(pa.int64())
+            return pc.if_else(later, _beyond(values), values) if self.wide else values
         if self.change is Evolution.RENAME and field.name == RENAMED[1]:
             return batch.column(RENAMED[0])
         return batch.column(field.name).cast(arrow_type(field.kind))
+
+
+def _beyond(values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Numbers of an int32 as others, which it can't hold; the sign stays."""
+    return pc.if_else(pc.less(values, 0), pc.subtract(values, _BEYOND), pc.add(values, _BEYOND))

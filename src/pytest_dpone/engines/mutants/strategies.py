@@ -63,6 +63,13 @@ STRATEGIES = (
         partial(NativeEngine, Seams(sink=sinks.EmptiesFirst)),
     ),
     Mutant(
+        "update_in_place",
+        "readers see rows of the new load among those of the old one",
+        cases.PG_FULL,
+        ("swap",),
+        partial(NativeEngine, Seams(sink=sinks.EditsFirst)),
+    ),
+    Mutant(
         "rewrite_unchanged",
         "rows that did not change are written again",
         cases.PG_DIFF,

@@ -216,11 +216,17 @@ class KafkaCatalog:
         """See `Events.events`."""
         topic = _topic(namespace, table)
         known = self._columns(namespace, table)
-        found = []
-        for message in self._topics.read(topic, self._ends(topic)) if known else ():
-            event = None if message.value() is None else self._event(message.value(), known)
-            found.append((*_facts(message, event), *_numbers(event, known, columns)))
-        return _table(found, columns)
+        schema = pa.schema([*_FACTS.items(), *((name, pa.int64()) for name in columns)])
+        messages = self._topics.read(topic, self._ends(topic)) if known else iter(())
+        tables = [schema.empty_table()]
+        while some := list(islice(messages, _AT_ONCE)):
+            found = []
+            for message in some:
+                event = None if message.value() is None else self._event(message.value(), known)
+                found.append((*_facts(message, event), *_numbers(event, known, columns)))
+            arrays = [pa.array(c, f.type) for c, f in zip(zip(*found, strict=True), schema, strict=True)]
+            tables.append(pa.Table.from_arrays(arrays, schema=schema))
+        return pa.concat_tables(tables)
 
     def close(self, namespace: str) -> None:
         """Delete the topics of the namespace, each by its name, and their subjects."""
@@ -316,9 +322,3 @@ def _numbers(event: Mapping[str, Any] | None, known: Sequence[Column], names: Se
     """The row's values of the columns `names`, as they are; None of a tombstone."""
     encoded = {column.name: column.encoded for column in known}
     return [None if event is None else event["data"][encoded[name]] for name in names]
-
-
-def _table(rows: list[tuple[object, ...]], columns: Sequence[str]) -> pa.Table:
-    schema = pa.schema([*_FACTS.items(), *((name, pa.int64()) for name in columns)])
-    found = [*zip(*rows, strict=True)] or [()] * len(schema)
-    return pa.Table.from_arrays([pa.array(c, f.type) for c, f in zip(found, schema, strict=True)], schema=schema)

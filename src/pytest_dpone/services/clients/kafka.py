@@ -21,7 +21,8 @@ class KafkaClient:
 
         self.kafka: Any = confluent_kafka
         self.admin_api: Any = confluent_kafka.admin
-        self.settings = client_settings(url)
+        # Warnings and worse: that a client's queue is emptied when it ends is no news on a user's terminal.
+        self.settings = {**client_settings(url), "log_level": 4}
         self.admin: Any = self.admin_api.AdminClient(self.settings)
 
     def producer(self, **settings: Any) -> Any:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Literal
 
-from ....core.wire import Job, RunFacts
+from ....core.model import Case, Evolution
+from ....core.wire import Job, RunFacts, Support
 from ....errors import DponeError, ValueRejected
 from ...native import NativeEngine, Seams
 from .sinks import RefusesToWrite
@@ -105,6 +106,19 @@ def from_elsewhere(facts: RunFacts) -> RunFacts:
 def moved_without_rows(facts: RunFacts) -> RunFacts:
     """Another state after a run that wrote nothing."""
     return facts if facts.written else facts.model_copy(update={"state_after": f"{facts.state_after} "})
+
+
+class Promising(NativeEngine):
+    """An engine that says something else of a source whose columns change."""
+
+    def __init__(self, evolution: dict[Evolution, Literal["follows", "freezes"]], seams: Seams) -> None:
+        super().__init__(seams)
+        self._evolution = evolution
+
+    def supports(self, case: Case) -> Support:
+        """With the other promises."""
+        support = super().supports(case)
+        return support.model_copy(update={"evolution": {**support.evolution, **self._evolution}})
 
 
 class KeepsWhatWasGood(NativeEngine):

@@ -93,6 +93,7 @@ class EmptiesFirst(PassingSink):
     """Empties the table, and takes its time before the new rows are there. For Postgres."""
 
     _exists = False
+    _statement = "TRUNCATE {table}"
 
     def prepare(self, schema: pa.Schema) -> bool:
         """Remembers if there is anything to empty."""
@@ -102,9 +103,15 @@ class EmptiesFirst(PassingSink):
     def replace(self) -> None:
         """Not in one step."""
         if self._exists:
-            execute(self._job, "TRUNCATE {table}")
+            execute(self._job, self._statement)
             time.sleep(0.5)
         self._inner.replace()
+
+
+class EditsFirst(EmptiesFirst):
+    """Brings the rows up to date where they are, and takes its time before the new ones are there. For Postgres."""
+
+    _statement = "UPDATE {table} SET revision = revision + 1"
 
 
 class AddsColumn(PassingSink):
@@ -216,6 +223,19 @@ class BeginsAnew(PassingSink):
     def has_rows(self) -> bool:
         """Without a state there are none."""
         return not self._forgets and self._inner.has_rows()
+
+
+class WidensColumns(PassingSink):
+    """Gives the table the wider type that the source has. For Postgres."""
+
+    def prepare(self, schema: pa.Schema) -> bool:
+        """Alters the column that the source has widened."""
+        try:
+            return self._inner.prepare(schema)
+        except EngineFailed:
+            if "medium" in schema.names and schema.field("medium").type == pa.int64():
+                execute(self._job, "ALTER TABLE {table} ALTER COLUMN medium TYPE bigint")
+            return self._inner.prepare(schema)
 
 
 class NeverBackfillsAgain(PassingSink):

@@ -67,5 +67,34 @@ class KnowsTheOldColumns(PassingSource):
             yield batch.select(self.schema.names)
 
 
+class ClipsWidened(PassingSource):
+    """Bends the values of the column that the source has widened into the range of its old type."""
+
+    def read(self, extract: Extract) -> Batches:
+        """With the nearest value of an int32."""
+        for batch in self._inner.read(extract):
+            place = batch.schema.get_field_index("medium")
+            if place < 0:
+                yield batch
+                continue
+            clipped = pc.max_element_wise(pc.min_element_wise(batch.column(place), 2**31 - 1), -(2**31))
+            yield batch.set_column(place, batch.schema.field(place), clipped.cast(batch.schema.field(place).type))
+
+
+class KnowsTheOldType(ClipsWidened):
+    """Takes the column that the source has widened for one of its old type."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """With the old type."""
+        schema = self._inner.schema
+        place = schema.get_field_index("medium")
+        return schema if place < 0 else schema.set(place, schema.field(place).with_type(pa.int32()))
+
+    def read(self, extract: Extract) -> Batches:
+        """Of the old type."""
+        return (batch.cast(self.schema) for batch in super().read(extract))
+
+
 def _nulls(batch: pa.RecordBatch, place: int) -> pa.Array:
     return pa.nulls(batch.num_rows, batch.schema.field(place).type)
