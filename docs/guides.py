@@ -56,7 +56,8 @@ TOLD = {
         "columns hold moments."
     ),
     Strategy.BACKFILL: (
-        "The job names days, here 2030-03-01 and 2030-03-02; each is a chunk that is committed by itself."
+        "The job names days, here 2030-03-01 and 2030-03-02; each is a chunk that is committed by itself "
+        "with the state, from which the same id goes on after a kill. A repeat writes no row and leaves the state."
     ),
     Strategy.XMIN: (
         "Rows that a later transaction has written are merged, whatever their cursor says: 3 is not missed. 1 stays "

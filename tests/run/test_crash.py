@@ -15,9 +15,11 @@ from pytest_dpone.core.contracts import default_contracts
 from pytest_dpone.core.dataset import Dataset, DatasetSpec
 from pytest_dpone.core.gates.kills import Kills, kills_of, summed
 from pytest_dpone.core.model import ActName, ActRecord, Case, CaseRecord, Check, DiffReport, KeyForm, Strategy, Verdict
-from pytest_dpone.core.wire import Endpoint, Job
+from pytest_dpone.core.wire import Endpoint, Job, RunFacts
 from pytest_dpone.engines.mock import MockEngine
 from pytest_dpone.engines.native import NativeEngine
+from pytest_dpone.run import crash
+from pytest_dpone.run.act import Act
 from pytest_dpone.run.conclusion import _RECONCILIATION_CHECKS, _STATE_CHECKS
 from pytest_dpone.run.crash import POINTS, RANDOM, _Attempt, cuts, trials, why_not
 from pytest_dpone.run.mishaps import _bad_row, _through, why_not_cut
@@ -126,6 +128,25 @@ def test_a_topic_that_has_no_event_yet_is_no_change_and_an_empty_table_is_one(fo
     assert attempt._since(before) == (set(), changed)
     looks[:] = [Fingerprint(1, 1)] * 2
     assert attempt._since(before) == (set(), True)
+
+
+@pytest.mark.parametrize(("now", "passed"), [(7, True), (8, False)])
+def test_a_chunk_that_was_done_is_not_written_again_after_a_kill(
+    now: int, passed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def seen(*versions: int) -> pa.Table:
+        return pa.table({"key": range(1, 1 + len(versions)), "version": versions})
+
+    monkeypatch.setattr(crash, "judged", lambda *_, **__: None)
+    monkeypatch.setattr(crash, "versions", lambda _: seen(7, now, 9))
+    stage: Any = SimpleNamespace(job=lambda _: job("postgresql://db:5432/x"), case=CASE)
+    act = Act(ActName.CRASH)
+    attempt = _Attempt(
+        act, stage, cast(Any, SimpleNamespace(run=lambda _: RunFacts(read=0, written=0))), trials("quick")[0]
+    )
+    attempt.done = seen(7, 7)
+    attempt._rerun()
+    assert [(check.name, check.passed) for check in act.checks] == [("crash.staged.resumed", passed)]
 
 
 def record(**observed: int | bool | str) -> CaseRecord:

@@ -56,7 +56,7 @@ CHECKS: Mapping[str, Meaning] = MappingProxyType(
         "history.overlaps": Meaning("Versions of a key don't overlap."),
         "history.gaps": Meaning("Versions of a key touch, but where the key was absent."),
         "history.hash": Meaning("Versions that follow each other have hashes, and other ones."),
-        "history.kept": Meaning("A version that was there before begins when it did."),
+        "history.kept": Meaning("A version that was there before is as it was, but that a current one may end."),
         "events.count": Meaning("A topic got as many rows and tombstones as the act needs."),
         "events.keyed": Meaning("An event's key is its row's, in the declared form."),
         "events.order": Meaning("Events of a key are in one partition, and in the order of their revisions."),
@@ -81,6 +81,9 @@ CHECKS: Mapping[str, Meaning] = MappingProxyType(
             "a load that is taken silently has left its rows, too (crash.refused.hidden)",
         ),
         "crash.refused.hidden": Meaning("A load that was refused leaves nothing that a reader sees."),
+        "crash.*.resumed": Meaning(
+            "A backfill goes on after a kill where it was: chunks that are done stay as they are."
+        ),
         "crash.*.again": Meaning("The second run after a kill leaves the right rows."),
         "crash.*.rows": Meaning("The first run after a kill leaves the right rows."),
     }

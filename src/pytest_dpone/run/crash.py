@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import pyarrow as pa
+
 from ..core.gates.kills import KILLS, PROOFS
 from ..core.kinds import ID
 from ..core.model import ActName, Case, Check, Strategy
@@ -16,10 +18,12 @@ from ..engines.child import load, startable
 from ..services.catalog.protocol import LOCKED, Fingerprint
 from . import states
 from .act import Act
+from .acts import KEPT
 from .killing import Doomed, Stop, doomed
-from .mishaps import KEPT, Cut, change, cut, judged, observe, refused, released, seed, why_not_cut
+from .mishaps import Cut, change, cut, judged, observe, refused, released, seed, why_not_cut
 from .settings import RunSettings
 from .stage import Stage
+from .versions import rewritten, versions
 
 Mode = Literal["off", "quick", "full"]
 
@@ -168,6 +172,8 @@ class _Attempt:
     engine: Engine
     trial: Trial
     haste: int = 1
+    done: pa.Table | None = None
+    """Of a backfill that is killed in its second chunk of a first load: the versions of the rows of the first one."""
 
     def play(self) -> bool:
         """Bring the table to where the killed run begins, kill it, and judge what the next runs make of that.
@@ -243,6 +249,7 @@ class _Attempt:
             run.begin(job, _FIRST, *stops)
             if run.until(*_FIRST):
                 before = self._look()
+                self.done = versions(self.stage) if self.trial.act is ActName.LOAD else None
                 run.go_on()
         if not run.until(point, self._count):
             return self._missed(run, POINTS[point])
@@ -294,6 +301,8 @@ class _Attempt:
         stage, act = self.stage, self.trial.act
         first = self.act.run(self.engine, stage.job(act))
         judged(self.act, stage, act, name=self._named("rows"))
+        if self.done is not None and (now := versions(stage)) is not None:
+            self.act.check(self._named("resumed"), expected=0, actual=rewritten(self.done, now))
         again = self.act.run(self.engine, stage.job(act))
         judged(self.act, stage, act, name=self._named("again"))
         if stage.case.strategy in KEPT:

@@ -38,7 +38,7 @@ def judge(act: Act, stage: Stage) -> None:
     """Check the interval algebra of all keys (DESIGN §4).
 
     An interval is not empty; versions of a key follow each other in time, never overlap, and touch, but for a key that
-    was absent; exactly what is current has no end; and a version that was there before has not moved.
+    was absent; exactly what is current has no end; and a version that was there before is as it was.
     """
     rows = _read(stage)
     pairs = _pairs(rows)
@@ -58,13 +58,31 @@ def judge(act: Act, stage: Stage) -> None:
 
 
 def _judge_kept(act: Act, stage: Stage, rows: pa.Table) -> None:
-    names = [ID, "revision"]
-    begins = rows.select([*names, "valid_from"])
-    if stage.intervals is not None:
-        both = stage.intervals.join(begins.rename_columns([*names, "now"]), keys=names)
-        moved = pc.invert(pc.fill_null(pc.equal(both["valid_from"], both["now"]), False))
-        act.check("history.kept", expected=0, actual=_count(moved))
-    stage.intervals = begins
+    """A version that was there before is as it was; only one that was current may have ended, and none in a repeat."""
+    fields = [name for name in ("valid_from", "valid_to", "current", "hash") if name in rows.column_names]
+    old, stage.intervals = stage.intervals, rows.select([ID, "revision", *fields])
+    if old is None:
+        return
+    # Only places are joined: the columns are held against each other one by one, as a hash may be long.
+    both = _placed(old, "old").join(_placed(rows, "new"), keys=[ID, "revision"])
+    was, now = (both[side].combine_chunks() for side in ("old", "new"))
+    closed = pa.scalar(act.name is ActName.REPEAT)
+    settled = pc.or_(pc.invert(old["current"].take(was)), closed)
+    moved = pc.is_null(now)
+    for name in fields:
+        differs = _differ(old[name].take(was), rows[name].take(now))
+        moved = pc.or_(moved, differs if name in ("valid_from", "hash") else pc.and_(settled, differs))
+    act.check("history.kept", expected=0, actual=_count(moved))
+
+
+def _placed(rows: pa.Table, name: str) -> pa.Table:
+    """Number and revision of each version with its place."""
+    return rows.select([ID, "revision"]).append_column(name, pa.array(range(rows.num_rows), pa.int64()))
+
+
+def _differ(one: pa.ChunkedArray, other: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Per row, if two values are not the same; NULL is the same as NULL only."""
+    return pc.coalesce(pc.not_equal(one, other), pc.xor(pc.is_null(one), pc.is_null(other)))
 
 
 def _read(stage: Stage) -> pa.Table:
@@ -108,5 +126,5 @@ def _kind(stage: Stage, column: str, kinds: tuple[str, ...]) -> str:
     return next((kind for kind in kinds if stage.dataset.contracts.accepts(stage.case.sink, kind, native)), kinds[0])
 
 
-def _count(mask: pa.ChunkedArray) -> int:
+def _count(mask: pa.ChunkedArray | pa.Array) -> int:
     return int(pc.sum(mask).as_py() or 0)

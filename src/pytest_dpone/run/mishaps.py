@@ -19,14 +19,12 @@ from ..core.wire import Engine, Job
 from ..errors import described
 from ..services.catalog.protocol import Slotted
 from .act import Act
-from .acts import WATERMARKED, judge
+from .acts import judge
 from .proxy import Proxy
 from .stage import Stage
 
 _COMPLETE, _MISSING = "success, and the sink is right", "success, and the sink is not right"
 _ENCRYPTED = ("sslmode", "sslrootcert")
-KEPT = (*WATERMARKED, Strategy.BACKFILL)
-"""Strategies that keep a state."""
 
 
 @dataclass(frozen=True, slots=True)

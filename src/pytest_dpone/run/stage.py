@@ -62,7 +62,7 @@ class Stage:
     support: Support = SUPPORTED
     """What the engine says of the case."""
     intervals: pa.Table | None = None
-    """scd2: number, revision and begin of the versions that the last act has left."""
+    """scd2: number, revision, interval and hash of the versions that the last act has left."""
     judged: dict[int, int] = field(default_factory=dict)
     """Of a sink that keeps events: partition → how far its events were judged."""
     claims: dict[ActName, str] = field(default_factory=dict)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ..core.kinds import ID
 from ..services.catalog import Catalog
@@ -28,8 +27,15 @@ def judge_versions(act: Act, stage: Stage, before: pa.Table) -> None:
         act.check("unchanged_not_rewritten", expected=0, actual=written)
 
 
+def judge_repeat(act: Act, stage: Stage, before: pa.Table) -> None:
+    """A run that finds nothing new has written no row again: each has the version that it had before."""
+    after = versions(stage)
+    written = rewritten(before, after) if after is not None else None
+    act.check("repeat_writes_nothing", expected=0, actual=written)
+
+
 def rewritten(before: pa.Table, after: pa.Table) -> int:
-    """Rows of `before` that `after` does not hold with the same version."""
-    joined = before.rename_columns(["key", "old"]).join(after.rename_columns(["key", "new"]), keys="key")
-    same = pc.fill_null(pc.equal(joined.column("old"), joined.column("new")), False)
-    return int(joined.num_rows - (pc.sum(same).as_py() or 0))
+    """Rows of `before` that `after` does not hold with the same version. A number may be there twice."""
+    names = ["key", "version"]
+    one, other = before.rename_columns(names), after.rename_columns(names)
+    return int(one.join(other, keys=names, join_type="left anti").num_rows)

@@ -107,12 +107,24 @@ class Dataset:
 
     def after(self) -> Iterator[pa.RecordBatch]:
         """S1 in batches; no batch if it has no row."""
+        for keys, fates in self._fates_after():
+            yield self._rows(keys, fates)
+
+    def days_after(self) -> Iterator[pa.Array]:
+        """The partition column of S1 alone, in the batches of `after`."""
+        field = self.schema.field(self.schema.partition)
+        for keys, fates in self._fates_after():
+            yield self._role(field, keys, _fates_array(fates))
+
+    def _fates_after(self) -> Iterator[tuple[pa.Array, bytes]]:
+        """Numbers and fates of the rows of S1, in batches that are not empty."""
         first = self.spec.rows_before
         for start, stop in self._ranges(0, first):
-            if (kept := self._new(start, stop)).num_rows:
-                yield kept
+            keys, fates = self._kept(start, stop)
+            if fates:
+                yield keys, fates
         for start, stop in self._ranges(first, first + self.counts.inserted):
-            yield self._inserts(start, stop)
+            yield self._added(start, stop)
 
     def slices(self) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:
         """(S0, S1) of one range of keys after the other, ascending; a row that both have is in the same pair."""
@@ -228,13 +240,19 @@ class Dataset:
         return self._rows(arange(start + 1, stop + 1), bytes(stop - start))
 
     def _new(self, start: int, stop: int) -> pa.RecordBatch:
+        return self._rows(*self._kept(start, stop))
+
+    def _kept(self, start: int, stop: int) -> tuple[pa.Array, bytes]:
         fates = self._fates[start:stop]
         kept = pc.not_equal(_fates_array(fates), pa.scalar(Fate.DELETE, pa.int8()))
-        return self._rows(arange(start + 1, stop + 1).filter(kept), fates.replace(bytes([Fate.DELETE]), b""))
+        return arange(start + 1, stop + 1).filter(kept), fates.replace(bytes([Fate.DELETE]), b"")
 
     def _inserts(self, start: int, stop: int) -> pa.RecordBatch:
+        return self._rows(*self._added(start, stop))
+
+    def _added(self, start: int, stop: int) -> tuple[pa.Array, bytes]:
         first = self.spec.rows_before
-        return self._rows(arange(start + 1, stop + 1), self._new_fates[start - first : stop - first])
+        return arange(start + 1, stop + 1), self._new_fates[start - first : stop - first]
 
     def _rows(self, keys: pa.Array, fates: bytes) -> pa.RecordBatch:
         """Whole rows with these keys and fates; KEEP gives the row as it is in S0."""

@@ -24,6 +24,9 @@ OWN = {
 TARGET = """CREATE TABLE IF NOT EXISTS {{sink}} (LIKE {{source}},
     __dpone__loaded_at timestamptz DEFAULT CURRENT_TIMESTAMP, __dpone__deleted_at timestamptz{own})"""
 """A table that dpone makes has no time zones, and for `replace` it makes none."""
+CHUNKS = """SELECT string_agg(concat_ws(' ', run_key, start_value, status), '; ' ORDER BY run_key, chunk_index)
+    FROM (SELECT DISTINCT ON (run_key, chunk_index) * FROM {chunks} ORDER BY run_key, chunk_index, journal_id DESC) s"""
+"""What dpone's journal says last of each chunk of a backfill."""
 KEYED = ("incremental_merge", "snapshot_diff", "scd2", "xmin", "cdc")
 
 
@@ -62,6 +65,8 @@ def kept(job: dict[str, Any]) -> str:
         found = execute(job, "SELECT max({cursor})::text FROM {sink}")
     elif job["strategy"] == "xmin":
         found = execute(job, "SELECT string_agg(s::text, ' ' ORDER BY s::text) FROM {state} s")
+    elif job["strategy"] == "backfill":
+        found = execute(job, CHUNKS)
     else:
         return ""
     return str(found or "")
@@ -76,6 +81,7 @@ def execute(job: dict[str, Any], text: str) -> Any:
     names = {
         "sink": Identifier(sink["namespace"], sink["table"]),
         "state": Identifier(sink["namespace"], job["state_table"]),
+        "chunks": Identifier(sink["namespace"], "__dpone__backfill_chunks"),
         "source": Identifier(job["source"]["namespace"], job["source"]["table"]),
         "cursor": Identifier(job["cursor"]),
     }

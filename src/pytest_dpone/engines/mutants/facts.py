@@ -36,6 +36,20 @@ FACTS = (
         partial(engines.Lying, partial(engines.one_more, "deleted")),
     ),
     Mutant(
+        "count_changed_as_new",
+        "rows that changed are counted as new ones",
+        cases.PG_MERGE,
+        ("facts.inserted", "facts.updated"),
+        partial(engines.Lying, engines.changed_as_new),
+    ),
+    Mutant(
+        "boast_after_the_load",
+        "the runs after the first one tell of many more rows than there are",
+        cases.PG_MERGE,
+        ("facts.written",),
+        partial(engines.Lying, engines.boasting),
+    ),
+    Mutant(
         "tell_no_state",
         "the engine does not say which state it has left",
         cases.PG_APPEND,

@@ -33,6 +33,21 @@ HISTORIES = tuple(
             ),
         ),
         (
+            "history_that_ends_again",
+            "the last version of a key that is gone ends at each run anew",
+            ("history.kept",),
+            (
+                "UPDATE {table} AS a SET <t> = now() WHERE NOT a.<c>"
+                " AND NOT EXISTS (SELECT FROM {table} AS b WHERE b.{key} = a.{key} AND (b.<c> OR b.<f> > a.<f>))"
+            ),
+        ),
+        (
+            "history_with_new_hashes",
+            "versions that are over get another hash at each run",
+            ("history.kept",),
+            "UPDATE {table} SET <h> = md5(<h>) WHERE NOT <c>",
+        ),
+        (
             "history_without_ends",
             "a version that is over has no end",
             ("history.open",),
@@ -51,7 +66,7 @@ HISTORIES = tuple(
             "history_with_one_hash",
             "all versions of a key have one hash",
             ("history.hash",),
-            "UPDATE {table} AS a SET <h> = b.<h> FROM {table} AS b WHERE b.{key} = a.{key} AND b.<c> AND NOT a.<c>",
+            "UPDATE {table} AS a SET <h> = b.<h> FROM {table} AS b WHERE b.{key} = a.{key} AND a.<c> AND NOT b.<c>",
         ),
         (
             "history_that_ends_current",

@@ -39,10 +39,24 @@ REWRITES = (
     ),
     Mutant(
         "backfill_from_the_start",
-        "a backfill that is done loads its chunks again",
+        "a backfill does not know what the last one left, and loads its chunks again",
+        "postgres_to_postgres__backfill",
+        ("state_continues",),
+        partial(NativeEngine, Seams(sink=sinks.ForgetsState)),
+    ),
+    Mutant(
+        "backfill_in_secret",
+        "a backfill that is done writes its rows again, and tells of none",
         "postgres_to_postgres__backfill",
         ("repeat_writes_nothing",),
-        partial(NativeEngine, Seams(sink=sinks.ForgetsState)),
+        partial(NativeEngine, Seams(sink=sinks.BackfillsInSecret)),
+    ),
+    Mutant(
+        "backfill_anew_after_a_kill",
+        "a backfill that was killed loads the chunks again that it had done",
+        "postgres_to_postgres__backfill",
+        ("crash.staged.resumed",),
+        partial(NativeEngine, Seams(sink=sinks.BeginsAnew)),
     ),
     Mutant(
         "backfill_once_for_all",

@@ -83,6 +83,16 @@ def one_more(name: str, facts: RunFacts) -> RunFacts:
     return facts.model_copy(update={name: (getattr(facts, name) or 0) + 1})
 
 
+def changed_as_new(facts: RunFacts) -> RunFacts:
+    """Each row that was written is counted as inserted."""
+    return facts.model_copy(update={"inserted": facts.written, "updated": 0})
+
+
+def boasting(facts: RunFacts) -> RunFacts:
+    """A run that goes on from a state has written a thousandfold."""
+    return facts.model_copy(update={"written": facts.written * 1000}) if facts.state_before else facts
+
+
 def without_state(facts: RunFacts) -> RunFacts:
     """Not a word about the state."""
     return facts.model_copy(update={"state_before": "", "state_after": ""})

@@ -196,6 +196,35 @@ class DropsColumns(PassingSink):
             return self._inner.prepare(schema)
 
 
+class BackfillsInSecret(PassingSink):
+    """Finds a backfill that is done, and writes its rows again as they are. For Postgres."""
+
+    def state(self) -> State | None:
+        """As it is."""
+        state = self._inner.state()
+        window = self._job.window
+        if state and window and state.load == self._job.backfill_id and state.watermark == window.stop.isoformat():
+            execute(self._job, "UPDATE {table} SET {key} = {key}")
+        return state
+
+
+class BeginsAnew(PassingSink):
+    """Does not know how far a backfill has come that has not come to its end."""
+
+    _forgets = False
+
+    def state(self) -> State | None:
+        """None in the midst of a backfill."""
+        state, window = self._inner.state(), self._job.window
+        if state and window and state.load == self._job.backfill_id:
+            self._forgets = state.watermark != window.stop.isoformat()
+        return None if self._forgets else state
+
+    def has_rows(self) -> bool:
+        """Without a state there are none."""
+        return not self._forgets and self._inner.has_rows()
+
+
 class WidensColumns(PassingSink):
     """Gives the table the wider type that the source has. For Postgres."""
 
