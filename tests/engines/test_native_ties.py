@@ -57,7 +57,17 @@ def test_the_watermark_never_goes_back() -> None:
 
 
 def test_no_cursor_at_all_gives_no_watermark() -> None:
-    assert follow(FRESH, batch([None], ["a"]))[1] == FRESH
+    assert follow(FRESH, batch([None], ["a"]))[1].watermark is None
+    assert follow(FRESH, batch([None], ["a"]), once=False)[1] == FRESH
+
+
+def test_rows_are_loaded_once_also_as_long_as_none_has_a_cursor() -> None:
+    _, state = follow(FRESH, batch([None], ["a"]), batch([None, None], ["b", "b"]))
+    names, again = follow(state, batch([None] * 4, ["b", "a", "b", "c"]))
+    assert (names, len(again.hashes)) == (["c"], 4)
+    names, after = follow(again, batch([None] * 4, ["a", "b", "b", "c"]), batch([7, None], ["d", "e"]))
+    assert names == ["d", "e"]
+    assert (after.watermark, after.hashes) == ("7", tuple(row_hashes(batch([7], ["d"]))))
 
 
 def test_empty_batches_vanish() -> None:

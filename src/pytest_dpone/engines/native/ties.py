@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -52,7 +53,8 @@ class Follower:
     """Follows a stream by its cursor and knows the state that comes after it.
 
     With `once` it leaves out rows at the old watermark whose hash is in the old state, as often as it is there, and
-    remembers the hashes of all rows at the new watermark. Rows without a cursor never move the watermark.
+    remembers the hashes of all rows at the new watermark. Rows without a cursor never move the watermark; as long as there
+    is none, it is they that are remembered.
     """
 
     def __init__(self, before: State, *, once: bool) -> None:
@@ -75,13 +77,15 @@ class Follower:
         """The state after the stream's end: the watermark never goes back."""
         before = self._before
         if self._top is None:
-            return before
+            return replace(before, hashes=tuple(sorted(self._hashes))) if before.watermark is None else before
         if before.watermark is not None and _less(self._top, cursor_value(before.watermark, self._top.type)):
             return before
         return State(before.strategy, before.cursor, cursor_text(self._top), tuple(sorted(self._hashes)))
 
     def _follow(self, batch: pa.RecordBatch, column: pa.Array) -> None:
         top = pc.min_max(column)["max"]
+        if not top.is_valid and self._top is None and self._once:
+            self._hashes += row_hashes(batch)
         if not top.is_valid or (self._top is not None and _less(top, self._top)):
             return
         if self._top is None or _less(self._top, top):
@@ -90,9 +94,10 @@ class Follower:
             self._hashes += row_hashes(batch.filter(pc.equal(column, top)))
 
     def _unseen(self, batch: pa.RecordBatch, column: pa.Array) -> pa.RecordBatch:
-        if self._before.watermark is None or not self._known.total():
+        if not self._known.total():
             return batch
-        tied = pc.equal(column, cursor_value(self._before.watermark, column.type)).fill_null(False)
+        mark = self._before.watermark
+        tied = column.is_null() if mark is None else pc.equal(column, cursor_value(mark, column.type)).fill_null(False)
         positions = pc.indices_nonzero(tied).to_pylist()
         keep = [True] * batch.num_rows
         for position, row in zip(positions, row_hashes(batch.filter(tied)), strict=True):
