@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import io
+from typing import Any
+
 import pytest
 
 from pytest_dpone.core.matrix import build_matrix
@@ -8,7 +11,8 @@ from pytest_dpone.core.registry import default_registry
 from pytest_dpone.core.wire import Endpoint, Job
 from pytest_dpone.engines import load_engine
 from pytest_dpone.engines.mutants import MUTANTS
-from pytest_dpone.errors import UsageError
+from pytest_dpone.engines.native import NativeEngine
+from pytest_dpone.errors import EngineFailed, UsageError
 
 NATIVE = load_engine("native")
 
@@ -45,12 +49,34 @@ def test_the_rest_is_not_implemented_yet(case: Case, reason: str) -> None:
 def test_an_unsupported_job_is_refused() -> None:
     end = Endpoint(family="postgres", url="postgresql://h/d", namespace="n", table="t")
     s3 = Endpoint(family="minio", url="s3://k:s@h/b", namespace="n", table="t")
-    job = Job(
-        case_id="x", run_id="r", strategy=Strategy.SCD2, source=end, sink=s3, key=("id",),
+    with pytest.raises(UsageError, match="has no scd2 into minio"):
+        NATIVE.run(job_of(Strategy.SCD2, end, s3))
+
+
+def job_of(strategy: Strategy, source: Endpoint, sink: Endpoint) -> Job:
+    return Job(
+        case_id="x", run_id="r", strategy=strategy, source=source, sink=sink, key=("id",),
         cursor="c", partition="p", state_table="s", batch_rows=1,
     )  # fmt: skip
-    with pytest.raises(UsageError, match="has no scd2 into minio"):
-        NATIVE.run(job)
+
+
+def test_the_sink_is_opened_before_the_source() -> None:
+    """Of two runs at once the second waits at the sink; had it looked at the source before, it would see too little."""
+    opened: list[str] = []
+
+    class Watched(NativeEngine):
+        def _open_sink(self, job: Job) -> Any:
+            opened.append("sink")
+            return io.BytesIO()
+
+        def _open_source(self, job: Job) -> Any:
+            opened.append("source")
+            raise EngineFailed("that is enough", hint="")
+
+    end = Endpoint(family="postgres", url="postgresql://h/d", namespace="n", table="t")
+    with pytest.raises(EngineFailed, match="that is enough"):
+        Watched().run(job_of(Strategy.INCREMENTAL_APPEND, end, end))
+    assert opened == ["sink", "source"]
 
 
 def test_mutants_are_fit_for_use() -> None:

@@ -29,7 +29,7 @@ def test_text_is_canonical() -> None:
         lambda text: text[:-1],
         lambda text: text.replace("03:04", "03:05"),
         lambda text: text.replace('"bb","bb"', '"bb"'),
-        lambda text: text.replace('"version":1', '"version":2'),
+        lambda text: text.replace('"version":2', '"version":1'),
         lambda text: "[]",
         lambda text: "",
         lambda text: "{}",

@@ -21,6 +21,7 @@ from pytest_dpone.core.model import Strategy
 from pytest_dpone.core.wire import Job, RunFacts, ServiceInfo
 from pytest_dpone.engines.native import NativeEngine, Seams
 from pytest_dpone.engines.native.kafka_sink import KafkaSink
+from pytest_dpone.engines.native.state import State
 from pytest_dpone.errors import DponeError, EngineFailed, ServiceFailed, UsageError
 from pytest_dpone.services.catalog import Fingerprint, open_catalog, with_registry
 from pytest_dpone.services.catalog.kafka import KafkaCatalog
@@ -197,6 +198,28 @@ def test_keys_that_a_log_names_go(catalog: KafkaCatalog, space: str) -> None:
         sink.close()
     assert (counts.deleted, counts.inserted, counts.updated) == (1, 0, 0)
     assert held(catalog, space) == [(1, "a"), (3, "c")]
+
+
+def test_a_state_may_be_longer_than_an_event(catalog: KafkaCatalog, space: str) -> None:
+    seed(catalog, space, news((1, 1, "a")))
+    work = job(catalog, space, Strategy.INCREMENTAL_APPEND)
+    states = [State("incremental_append", "at", "1", tuple(f"{n:032x}" for n in range(count))) for count in (90_000, 3)]
+    for state in states:
+        sink = KafkaSink(work, lambda _moment: None)
+        try:
+            assert sink.prepare(news().schema) is (state is states[1])
+            sink.stage(iter(()))
+            sink.append(state)
+            assert sink.state() == state
+        finally:
+            sink.close()
+    left = [key for key, value in last(catalog, f"{space}.{work.state_table}").items() if value is not None]
+    assert left == [b"dst"]
+
+
+def last(catalog: KafkaCatalog, topic: str) -> dict[bytes, bytes | None]:
+    messages = catalog._topics.read(topic, catalog._topics.settled(topic))
+    return {message.key(): message.value() for message in messages}
 
 
 def test_a_key_that_comes_twice_is_refused_and_nothing_is_sent(catalog: KafkaCatalog, space: str) -> None:

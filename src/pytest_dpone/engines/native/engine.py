@@ -124,7 +124,8 @@ class NativeEngine:
                 f"the native engine does not stage rows in {job.staging.family} on their way to {job.sink.family}",
                 hint="leave `staging` out of the job",
             )
-        with closing(self._open_source(job)) as source, closing(self._open_sink(job)) as sink:
+        # The sink first, which keeps two runs of a job apart: what the source shows is then later than the run before.
+        with closing(self._open_sink(job)) as sink, closing(self._open_source(job)) as source:
             check_names(source.schema, where=f"the table {job.source.table!r}")
             return play(job, source, sink, self._seams, held=lambda: _held(job))
 

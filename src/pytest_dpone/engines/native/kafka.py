@@ -35,6 +35,11 @@ _QUIET: Mapping[str, object] = MappingProxyType({"log_level": 0, "client.id": "d
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 
+def part_key(key: str, number: int) -> bytes:
+    """The key of the event with a part of what is said of `key`: a long text does not fit into one event."""
+    return f"{key}\0{number}".encode() if number else key.encode()
+
+
 class Broker:
     """The clients for an endpoint: admin, consumer and producer of confluent-kafka, and its registry client."""
 
@@ -162,19 +167,19 @@ class Broker:
                 if end is not None and message.offset() >= (end if error is not None else end - 1):
                     del wanted[message.partition()]
 
-    def latest(self, topic: str, key: str) -> bytes | None:
-        """The value of the last event with `key` in a topic of one partition; None if there is none."""
-        found: bytes | None = None
-        for message in self.events(topic, self.ends(topic)):
-            if message.key() == key.encode():
-                found = message.value()
-        return found
+    def parts(self, topic: str, key: str) -> list[bytes]:
+        """What was last said of `key` in a topic of one partition, in its parts (see `part_key`); none if nothing."""
+        last = {message.key(): message.value() for message in self.events(topic, self.ends(topic))}
+        parts: list[bytes] = []
+        while (value := last.get(part_key(key, len(parts)))) is not None:
+            parts.append(value)
+        return parts
 
     def event_schema(self, namespace: str, table: str) -> Mapping[str, Any] | None:
         """The schema of the events of a table, from where its encoding keeps it; None if it is not there."""
         if not self.avro:
-            text = self.latest(f"{namespace}.{COLUMNS}", table)
-            return None if text is None else _object(text)
+            parts = self.parts(f"{namespace}.{COLUMNS}", table)
+            return _object(b"".join(parts)) if parts else None
         module: Any = require("confluent_kafka.schema_registry.error", extra="kafka")
         try:
             latest = self.registry.get_latest_version(f"{namespace}.{table}-value")

@@ -18,12 +18,14 @@ from ...core.wire import Job, Window
 from ...errors import EngineFailed, UsageError, require
 from .address import told
 from .arrow import Batches, inside
-from .kafka import COLUMNS, TIMEOUT, Broker, Fold, topic_of
+from .kafka import COLUMNS, TIMEOUT, Broker, Fold, part_key, topic_of
 from .kafka_form import AvroForm, JsonForm, columns_of, event_schema, keys
 from .ports import Counts
 from .state import State
 
 PARTITIONS = 3
+_PART = 500_000
+"""Bytes of a part: brokers take events up to a megabyte."""
 _HASH = "hash"
 _COMPARING = (Strategy.INCREMENTAL_MERGE, Strategy.SNAPSHOT_DIFF, Strategy.XMIN, Strategy.CDC)
 """Strategies that send nothing for a row that is as it was."""
@@ -45,7 +47,7 @@ class KafkaSink:
 
     Rows are sent as they are staged, in a transaction that no reader looks into; tombstones, the state and the commit
     follow when they are applied. What the topic holds is compared by the hash of `data` that each of our events has in
-    a header. The state is the last event of the table's name in the topic of states.
+    a header. The state is the last event of the table's name in the topic of states, and of its parts if it is long.
     """
 
     def __init__(self, job: Job, moment: Callable[[str], None]) -> None:
@@ -91,8 +93,9 @@ class KafkaSink:
     def state(self) -> State | None:
         """See `Sink.state`."""
         with told(self._endpoint, "reading the state"):
-            found = self._broker.latest(self._states, self._endpoint.table)
-        return None if found is None else State.from_text(found.decode(), where=f"the topic {self._states}")
+            parts = self._broker.parts(self._states, self._endpoint.table)
+        where = f"the topic {self._states}"
+        return State.from_text(b"".join(parts).decode(errors="replace"), where=where) if parts else None
 
     def stage(self, batches: Batches) -> int:
         """See `Sink.stage`."""
@@ -244,9 +247,13 @@ class KafkaSink:
             self.produce(event)
 
     def _tell(self, topic: str, text: str) -> None:
-        """Say something about the table."""
+        """Say something about the table, in as many events as it takes; what was said before has no part left."""
+        said, table = text.encode(), self._endpoint.table
+        parts: list[bytes | None] = [said[start : start + _PART] for start in range(0, len(said), _PART)]
+        parts += [None] * (len(self._broker.parts(topic, table)) - len(parts))
         self._begin()
-        self._put(topic, self._endpoint.table.encode(), text.encode(), [])
+        for number, part in enumerate(parts):
+            self._put(topic, part_key(table, number), part, [])
 
     def _begin(self) -> None:
         if not self._open:

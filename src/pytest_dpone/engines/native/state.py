@@ -9,7 +9,8 @@ from typing import cast
 
 from ...errors import EngineFailed
 
-_VERSION = 1
+_VERSION = 2
+"""1 had hashes over all columns in their order."""
 
 
 @dataclass(frozen=True, slots=True)

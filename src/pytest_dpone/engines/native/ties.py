@@ -53,8 +53,8 @@ class Follower:
     """Follows a stream by its cursor and knows the state that comes after it.
 
     With `once` it leaves out rows at the old watermark whose hash is in the old state, as often as it is there, and
-    remembers the hashes of all rows at the new watermark. Rows without a cursor never move the watermark; as long as there
-    is none, it is they that are remembered.
+    remembers the hashes of all rows at the new watermark. Rows without a cursor never move the watermark; as long as
+    there is none, it is they that are remembered.
     """
 
     def __init__(self, before: State, *, once: bool) -> None:
@@ -108,9 +108,18 @@ class Follower:
 
 
 def row_hashes(batch: pa.RecordBatch) -> list[str]:
-    """One hash a row, over the exact values of all columns in order: floats by their bits, text by its bytes."""
-    columns = [_exact(column) for column in batch.columns]
-    return [hashlib.sha256(json.dumps(row).encode()).hexdigest()[:32] for row in zip(*columns, strict=True)]
+    """One hash a row, over the names and exact values of its columns: floats by their bits, text by its bytes.
+
+    Columns that are NULL don't count, nor does the order: a column that the source gains leaves the hashes of rows that
+    have nothing in it.
+    """
+    names = sorted(batch.schema.names)
+    return [
+        hashlib.sha256(
+            json.dumps([pair for pair in zip(names, row, strict=True) if pair[1] is not None]).encode()
+        ).hexdigest()[:32]
+        for row in zip(*(_exact(batch.column(name)) for name in names), strict=True)
+    ]
 
 
 def _exact(column: pa.Array) -> list[object]:
