@@ -59,6 +59,8 @@ class KafkaSink:
         self._schema = pa.schema([])
         self._form: AvroForm | JsonForm | None = None
         self._known: Fold | None = None
+        self._parts = 0
+        """In how many events the state was found."""
         self._new = True
         self._open = False
         self._counts = Counts(0, 0, 0, 0)
@@ -94,6 +96,7 @@ class KafkaSink:
         """See `Sink.state`."""
         with told(self._endpoint, "reading the state"):
             parts = self._broker.parts(self._states, self._endpoint.table)
+        self._parts = len(parts)
         where = f"the topic {self._states}"
         return State.from_text(b"".join(parts).decode(errors="replace"), where=where) if parts else None
 
@@ -229,11 +232,12 @@ class KafkaSink:
             self._send(Event("delete", key, None) for key in gone)
             if state is not None and state != self.state():
                 self._broker.create(self._states, partitions=1)
-                self._tell(self._states, state.to_text())
+                self._tell(self._states, state.to_text(), before=self._parts)
             if self._new and not self._broker.avro:
                 columns = f"{self._endpoint.namespace}.{COLUMNS}"
                 self._broker.create(columns, partitions=1)
-                self._tell(columns, json.dumps(event_schema(self._schema), ensure_ascii=False))
+                before = len(self._broker.parts(columns, self._endpoint.table))
+                self._tell(columns, json.dumps(event_schema(self._schema), ensure_ascii=False), before=before)
             self._moment("committing")
             if self._open:
                 self.producer.commit_transaction(TIMEOUT)
@@ -246,11 +250,11 @@ class KafkaSink:
             self._begin()
             self.produce(event)
 
-    def _tell(self, topic: str, text: str) -> None:
-        """Say something about the table, in as many events as it takes; what was said before has no part left."""
+    def _tell(self, topic: str, text: str, *, before: int) -> None:
+        """Say something about the table, in as many parts as it takes; of the `before` that there were none is left."""
         said, table = text.encode(), self._endpoint.table
         parts: list[bytes | None] = [said[start : start + _PART] for start in range(0, len(said), _PART)]
-        parts += [None] * (len(self._broker.parts(topic, table)) - len(parts))
+        parts += [None] * (before - len(parts))
         self._begin()
         for number, part in enumerate(parts):
             self._put(topic, part_key(table, number), part, [])
