@@ -29,7 +29,7 @@ dpone_check =
     package=true
 dpone_objectives = objectives.json
 dpone_baseline = baseline.json
-dpone_rows = 40
+dpone_rows = 60
 dpone_dataset = standard
 """
 CHANGING = {

@@ -14,13 +14,13 @@ HISTORIES = tuple(
             "history_with_gaps",
             "a version ends before the next one begins",
             ("history.gaps",),
-            "UPDATE {table} SET <t> = <t> - interval '1 ms' WHERE <t> IS NOT NULL",
+            "UPDATE {table} SET <t> = <t> - interval '1 ms' WHERE <t> IN (SELECT <f> FROM {table})",
         ),
         (
             "history_that_overlaps",
             "a version ends after the next one begins",
             ("history.overlaps",),
-            "UPDATE {table} SET <t> = <t> + interval '1 ms' WHERE <t> IS NOT NULL",
+            "UPDATE {table} SET <t> = <t> + interval '1 ms' WHERE <t> IN (SELECT <f> FROM {table})",
         ),
         ("history_in_place", "a changed row keeps no old version", ("rows",), "DELETE FROM {table} WHERE NOT <c>"),
         (
