@@ -33,7 +33,7 @@ FACTS = (
         "a reconciliation tells one deleted row more than there was",
         cases.PG_MERGE,
         ("deletes_reconciled",),
-        partial(engines.Lying, partial(engines.one_more, "deleted")),
+        partial(engines.Lying, engines.one_more_gone),
     ),
     Mutant(
         "count_changed_as_new",

@@ -108,6 +108,11 @@ def moved_without_rows(facts: RunFacts) -> RunFacts:
     return facts if facts.written else facts.model_copy(update={"state_after": f"{facts.state_after} "})
 
 
+def one_more_gone(facts: RunFacts) -> RunFacts:
+    """One deleted row more than there was, where there was one."""
+    return facts.model_copy(update={"deleted": facts.deleted + 1}) if facts.deleted else facts
+
+
 class Promising(NativeEngine):
     """An engine that says something else of a source whose columns change."""
 
