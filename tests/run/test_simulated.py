@@ -422,6 +422,7 @@ HISTORIES = [
     ("gaps", TO, lambda rows: pc.subtract(rows[TO], MILLISECOND)),
     ("overlaps", TO, lambda rows: pc.add(rows[TO], MILLISECOND)),
     ("open", TO, lambda rows: pc.if_else(rows[CURRENT], pc.add(rows[FROM], HOUR), rows[TO])),
+    ("open", CURRENT, lambda rows: pc.if_else(rows[CURRENT], rows[CURRENT], pa.scalar(None, pa.bool_()))),
     ("not_empty", TO, lambda rows: pc.if_else(pc.is_valid(rows[TO]), rows[FROM], rows[TO])),
     ("begins", FROM, lambda rows: pc.if_else(rows[CURRENT], pa.scalar(None, rows[FROM].type), rows[FROM])),
     ("kept", FROM, lambda rows: pc.subtract(rows[FROM], MILLISECOND)),

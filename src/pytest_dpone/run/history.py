@@ -44,7 +44,7 @@ def judge(act: Act, stage: Stage) -> None:
     pairs = _pairs(rows)
     act.check("history.not_empty", expected=0, actual=_count(pc.less_equal(rows["valid_to"], rows["valid_from"])))
     act.check("history.begins", expected=0, actual=_count(pc.is_null(rows["valid_from"])))
-    act.check("history.open", expected=0, actual=_count(pc.xor(rows["current"], pc.is_null(rows["valid_to"]))))
+    act.check("history.open", expected=0, actual=_count(_not_open(rows)))
     act.check("history.order", expected=0, actual=_count(pc.greater_equal(pairs["revision"], pairs["next_revision"])))
     ends, begins = pairs["valid_to"], pairs["next_from"]
     overlaps = pc.or_(pc.is_null(ends), pc.fill_null(pc.greater(ends, begins), False))
@@ -57,6 +57,11 @@ def judge(act: Act, stage: Stage) -> None:
     _judge_kept(act, stage, rows)
 
 
+def _not_open(rows: pa.Table) -> pa.ChunkedArray:
+    """Per version, if its flag and its end don't agree; a flag that is NULL agrees with nothing."""
+    return pc.fill_null(pc.xor(rows["current"], pc.is_null(rows["valid_to"])), True)
+
+
 def _judge_kept(act: Act, stage: Stage, rows: pa.Table) -> None:
     """A version that was there before is as it was; only one that was current may have ended, and none in a repeat."""
     fields = [name for name in ("valid_from", "valid_to", "current", "hash") if name in rows.column_names]
@@ -67,7 +72,7 @@ def _judge_kept(act: Act, stage: Stage, rows: pa.Table) -> None:
     both = _placed(old, "old").join(_placed(rows, "new"), keys=[ID, "revision"])
     was, now = (both[side].combine_chunks() for side in ("old", "new"))
     closed = pa.scalar(act.name is ActName.REPEAT)
-    settled = pc.or_(pc.invert(old["current"].take(was)), closed)
+    settled = pc.or_(pc.invert(pc.fill_null(old["current"].take(was), False)), closed)
     moved = pc.is_null(now)
     for name in fields:
         differs = _differ(old[name].take(was), rows[name].take(now))
